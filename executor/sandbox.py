@@ -1,0 +1,89 @@
+"""What a sandbox is: the protocol that every kind of sandbox keeps.
+
+Not here: the kinds (`docker_sandbox`, `bubblewrap_sandbox`), the pool, what is sent to it.
+
+A sandbox is one isolated place in which one function's invocations run, one at a time. The
+runtime's bootstrap stays resident in it and talks over two Unix sockets in a folder that only this
+sandbox can see: `control` carries frames (`executor/frames.py`), `logs` carries what the function
+writes to stdout and stderr, bytes as they come.
+"""
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from executor.readings import Meter
+from shared.events import Limits, Network, Runtime
+
+
+class SandboxError(Exception):
+    """The sandbox could not be started: the platform's failure, not the function's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """What makes one sandbox different from another; sandboxes of equal specs can stand in."""
+
+    function_id: str
+    runtime: Runtime
+    handler: str
+    code_dir: Path  # unpacked archive, read-only in the sandbox as /var/task
+    code_sha256: str
+    limits: Limits
+    network: Network
+    env_vars: dict[str, str] = field(default_factory=dict)
+    tmp_mb: int = 512
+    pids_max: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a sandbox's process ended, in words for the sender."""
+
+    out_of_memory: bool
+    reason: str  # "exit status 3", "signal: killed"
+
+
+class Sandbox(Protocol):
+    """A running sandbox. Everything that comes out of it is untrusted."""
+
+    id: str
+    spec: SandboxSpec
+    control: socket.socket  # non-blocking; end of file means that the bootstrap is gone
+    logs: socket.socket  # non-blocking
+    meter: Meter
+
+    def describe_exit(self) -> Exit:
+        """Why the bootstrap is gone. May block for a second; call it once `control` has ended."""
+        ...
+
+    def destroy(self) -> None:
+        """Kill everything in it and remove what belongs to it. Blocks; may be called again.
+
+        Afterwards no process, mount, container, cgroup or file of it is left, both sockets and the
+        meter are closed, and only `id` and `spec` may be used.
+        """
+        ...
+
+
+class SandboxFactory(Protocol):
+    """Starts sandboxes of one kind. Safe to call from several threads."""
+
+    kind: str  # docker | bubblewrap
+
+    def start(self, spec: SandboxSpec) -> Sandbox:
+        """A sandbox whose bootstrap has connected and loaded nothing of the function yet.
+
+        Blocks. Memory and process limits hold from the first instruction; the CPU quota does not
+        yet: start and init run at full speed, `meter.limit_cpu` is called after init.
+        Raises SandboxError; then nothing is left behind.
+        """
+        ...
+
+    def reap(self) -> int:
+        """Remove what a killed executor of this host and state folder left; returns how many.
+
+        Sandboxes of living executors and of other owners are not touched.
+        """
+        ...

@@ -1,0 +1,331 @@
+"""The events: immutable facts in past tense, each written by one stage.
+
+Not here: how they are stored (`codec`), where they flow (`topology`), what is decided from them.
+Sizes are bytes, times are integer microseconds (`_us`) or milliseconds (`_ms`), money is US dollars.
+A new field needs a default; a changed meaning needs a new tag and an upcast in `codec`.
+"""
+
+from enum import StrEnum
+from hashlib import blake2b
+
+from msgspec import Raw, Struct
+
+NO_OUTPUT = Raw(b"null")
+
+
+class Outcome(StrEnum):
+    """How an invocation ended. A failed function is a successful event."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    REJECTED = "rejected"
+
+
+class Runtime(StrEnum):
+    """Language environment inside the sandbox."""
+
+    PYTHON = "python"
+    NODEJS = "nodejs"
+    GO = "go"
+    PROVIDED = "provided"
+
+
+class Start(StrEnum):
+    """Whether the sandbox was created for this invocation."""
+
+    COLD = "cold"
+    WARM = "warm"
+    NONE = "none"  # rejected before any sandbox was asked for
+
+
+class Network(StrEnum):
+    """What a function may reach."""
+
+    NONE = "none"
+    EGRESS = "egress"
+
+
+class Accuracy(StrEnum):
+    """How far a memory peak may be trusted (`docs/design.md`, measuring)."""
+
+    EXACT = "exact"  # the kernel's own high-water mark of the cgroup, reset before the invocation
+    PROCESS_EXACT = "process_exact"  # the process's high-water mark, reset before; children not seen
+    UPPER_BOUND = "upper_bound"  # the highest of the sandbox's lifetime
+    NONE = "none"  # nothing was measured
+
+
+class Confidence(StrEnum):
+    """How firm an advice is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class FindingKind(StrEnum):
+    """What the tuner noticed."""
+
+    MEMORY_RISK = "memory_risk"
+    RESOURCE_WASTE = "resource_waste"
+    IO_BOUND = "io_bound"
+
+
+class Value(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of an event."""
+
+
+class S3Object(Value):
+    """Where something too large for an event lies."""
+
+    bucket: str
+    key: str
+
+
+class Code(Value):
+    """The archive of a function."""
+
+    bucket: str
+    key: str
+    sha256: str | None = None  # hex; where given, the archive must match it
+
+
+class Failure(Value):
+    """Why an invocation has no output, in words for the sender."""
+
+    type: str  # Lambda's spelling where Lambda has one: Runtime.ImportModuleError
+    message: str
+    stack: tuple[str, ...] = ()
+
+
+class Answer(Value):
+    """What the function gave back."""
+
+    output: Raw = NO_OUTPUT  # JSON as the function wrote it
+    output_s3: S3Object | None = None  # set instead of `output` when it is large
+    failure: Failure | None = None
+    logs: str = ""
+    logs_truncated: bool = False
+    output_files: tuple[S3Object, ...] = ()
+
+
+class Limits(Value):
+    """What the sandbox was granted. No quota: the CPU is not limited."""
+
+    memory_mb: int
+    timeout_ms: int
+    cpu_quota_us: int | None = None  # CPU time granted in each period
+    cpu_period_us: int = 20_000
+
+
+class Phases(Value):
+    """Where the wall-clock time of one invocation went, as the executor saw it."""
+
+    queued_us: int = 0  # from the request's append to a sandbox being free for it
+    code_us: int = 0  # archive fetched and unpacked
+    sandbox_us: int = 0  # sandbox started until its bootstrap answered
+    init_us: int = 0  # the function's module loaded
+    run_us: int = 0  # the handler called until its answer was read
+
+
+class Readings(Value):
+    """Raw text of the kernel's files, by short name, before and after one invocation."""
+
+    source: str  # cgroup1 | cgroup2 | process
+    accuracy: Accuracy
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+class Execution(Value):
+    """What stays true about one invocation from its end to its publication."""
+
+    function_id: str
+    outcome: Outcome
+    requested_at_ms: int  # Unix time
+    runtime: Runtime | None = None
+    start: Start = Start.NONE
+    attempt: int = 1  # counts executors that took the invocation
+    worker_id: str = ""
+    sandbox_id: str = ""
+    reply_to: str | None = None
+    limits: Limits | None = None
+    phases: Phases = Phases()
+    answer: Answer = Answer()
+
+
+class Breakdown(Value):
+    """Where the run phase went; the parts add up to it."""
+
+    on_cpu_us: int = 0
+    throttled_us: int = 0
+    block_io_us: int = 0
+    memory_pressure_us: int = 0
+    waiting_us: int = 0
+    unattributed_us: int = 0
+
+
+class Profile(Value):
+    """What one invocation used."""
+
+    cpu_user_us: int = 0
+    cpu_system_us: int = 0
+    cpu_utilisation_ratio: float = 0.0  # CPU time over what the granted share allowed in the run
+    throttled_us: int = 0
+    throttled_periods: int = 0
+    memory_peak_bytes: int = 0
+    memory_baseline_bytes: int = 0  # in use when the peak was reset
+    memory_growth_bytes: int = 0  # in use after minus before
+    memory_accuracy: Accuracy = Accuracy.NONE
+    page_cache_bytes: int = 0  # of the usage after, what the kernel can drop
+    disk_read_bytes: int = 0
+    disk_write_bytes: int = 0
+    network_rx_bytes: int = 0
+    network_tx_bytes: int = 0
+    oom_kills: int = 0
+    breakdown: Breakdown = Breakdown()
+    missing: tuple[str, ...] = ()  # readings that were absent or unreadable
+
+
+class Finding(Value):
+    """One thing the tuner noticed and the figures that show it."""
+
+    kind: FindingKind
+    evidence: str
+
+
+class Advice(Value):
+    """What the tuner recommends for a function."""
+
+    memory_mb: int
+    memory_mb_min: int
+    memory_mb_max: int
+    savings_percent: float  # of the compute price an invocation; negative when it costs more
+    savings_monthly_usd: float | None  # None until a call rate was observed
+    duration_ms: float  # predicted for `memory_mb`
+    confidence: Confidence
+    invocation_count: int  # how many the advice rests on
+    findings: tuple[Finding, ...] = ()
+    tip: str = ""
+    evidence_ids: tuple[str, ...] = ()  # event ids behind it, newest last
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """The header of every event."""
+
+    event_id: str
+    invocation_id: str
+    causation_id: str
+    occurred_at_ms: int  # Unix time
+    schema_version: int = 1
+
+
+class InvocationRequested(Event, tag=True):
+    """A message was accepted; everything in it is valid."""
+
+    function_id: str
+    runtime: Runtime
+    handler: str
+    code: Code
+    memory_mb: int
+    timeout_ms: int
+    input: Raw = NO_OUTPUT
+    input_s3: S3Object | None = None
+    env_vars: dict[str, str] = {}
+    network: Network = Network.EGRESS
+    reply_to: str | None = None
+
+
+class InvocationRejected(Event, tag=True):
+    """A message named a request id, but cannot be run."""
+
+    function_id: str
+    field: str
+    reason: str
+    reply_to: str | None = None
+
+
+class SandboxStarted(Event, tag=True):
+    """A sandbox was created for a function."""
+
+    function_id: str
+    sandbox_id: str
+    worker_id: str
+    kind: str  # docker | bubblewrap
+    memory_mb: int
+    sandbox_us: int
+    init_us: int
+
+
+class SandboxStopped(Event, tag=True):
+    """A sandbox is gone and why."""
+
+    function_id: str
+    sandbox_id: str
+    worker_id: str
+    reason: str
+
+
+class InvocationFinished(Event, tag=True):
+    """The function ran, or never will."""
+
+    execution: Execution
+    readings: Readings | None = None
+
+
+class InvocationProfiled(Event, tag=True):
+    """The readings were understood."""
+
+    execution: Execution
+    profile: Profile
+
+
+class InvocationTuned(Event, tag=True):
+    """The advice for the function was brought up to date with this invocation."""
+
+    execution: Execution
+    profile: Profile
+    advice: Advice | None = None  # none for what never ran
+
+
+class ResultPublished(Event, tag=True):
+    """The result can be read by its sender."""
+
+    function_id: str
+    outcome: Outcome
+    document: S3Object
+    document_bytes: int
+
+
+class DeadLettered(Event, tag=True):
+    """An entry that no stage could take, kept with its bytes."""
+
+    stage: str
+    stream: str
+    entry_id: str
+    attempts: int
+    reason: str
+    payload: bytes
+
+
+Anything = (
+    InvocationRequested
+    | InvocationRejected
+    | SandboxStarted
+    | SandboxStopped
+    | InvocationFinished
+    | InvocationProfiled
+    | InvocationTuned
+    | ResultPublished
+    | DeadLettered
+)
+
+
+def derive_event_id(causation_id: str, tag: str, ordinal: int = 0) -> str:
+    """The id of the `ordinal`-th event of type `tag` that `causation_id` caused: 32 hex digits.
+
+    Deterministic, so that a repeated handling is recognisable.
+    """
+    return blake2b(f"{causation_id}/{tag}/{ordinal}".encode(), digest_size=16).hexdigest()

@@ -1,0 +1,68 @@
+"""Every metric, in one place; the only file that knows prometheus_client.
+
+Units are Prometheus base units: converted here and nowhere else. The processes of one host write
+to a common folder (`settings.name_metrics_folder`), so this module is imported after the settings
+were read.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+
+JOBS_PROCESSED = Counter(
+    "worker_jobs_processed", "Invocations that ended, by runtime and outcome.", ["runtime", "outcome"]
+)
+EVAL_DURATION = Histogram(
+    "worker_eval_duration_seconds", "Run phase of an invocation.", ["runtime"], buckets=_SECONDS
+)
+CPU_USAGE = Counter("worker_cpu_usage_seconds", "CPU time of invocations.", ["runtime"])
+MEMORY_PEAK = Gauge(
+    "worker_memory_peak_bytes",
+    "Memory peak of the latest invocation.",
+    ["runtime"],
+    multiprocess_mode="mostrecent",
+)
+MESSAGES = Counter(
+    "hearth_messages",
+    "SQS messages by what became of them: accepted, duplicate, rejected, dead, settled.",
+    ["outcome"],
+)
+VISIBILITY_EXTENDED = Counter("hearth_visibility_extended", "SQS leases that were extended.")
+HANDLED = Counter("hearth_handled", "Entries handled, by stage.", ["stage"])
+COMMITS = Counter(
+    "hearth_commits", "Commits by stage and outcome: committed, fenced.", ["stage", "outcome"]
+)
+CLAIMED = Counter("hearth_claimed", "Entries taken over from dead consumers.", ["stage"])
+DEAD_LETTERED = Counter("hearth_dead_lettered", "Entries buried in the dead stream.", ["stage"])
+WAITING = Gauge(
+    "hearth_waiting",
+    "1 while a stage waits for something that does not answer.",
+    ["stage", "dependency"],
+    multiprocess_mode="livemax",
+)
+RETRIES = Counter(
+    "hearth_retries", "Tries that met an absent dependency.", ["stage", "dependency"]
+)
+STARTED = Gauge(
+    "hearth_stage_started_timestamp_seconds",
+    "When the newest process of a stage started.",
+    ["stage"],
+    multiprocess_mode="livemostrecent",
+)
+SANDBOX_STARTS = Counter("hearth_sandbox_starts", "Sandboxes started (cold starts).", ["kind"])
+SANDBOX_STOPS = Counter("hearth_sandbox_stops", "Sandboxes destroyed, by reason.", ["reason"])
+SANDBOXES = Gauge(
+    "hearth_sandboxes", "Sandboxes by state: starting, busy, idle.", ["state"], multiprocess_mode="livesum"
+)
+SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
+CODE_FETCHES = Counter(
+    "hearth_code_fetches", "Looks at S3 for code: downloaded, unchanged, refused.", ["outcome"]
+)
+S3_CALLS = Counter("hearth_s3_calls", "Calls to S3, by stage.", ["stage"])
+FINDINGS = Counter("hearth_findings", "What the tuner noticed.", ["kind"])
+SAVINGS = Gauge(
+    "hearth_savings_usd_per_month",
+    "Savings that the current advice promises, all functions.",
+    multiprocess_mode="livemostrecent",
+)
+PUBLISHED = Counter("hearth_published", "Results published, by status.", ["status"])
