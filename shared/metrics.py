@@ -5,7 +5,18 @@ to a common folder (`settings.name_metrics_folder`), so this module is imported 
 were read.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+from pathlib import Path
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
@@ -66,3 +77,15 @@ SAVINGS = Gauge(
     multiprocess_mode="livemostrecent",
 )
 PUBLISHED = Counter("hearth_published", "Results published, by status.", ["status"])
+
+
+def render(folder: Path | None) -> bytes:
+    """All metrics as text: of every process that writes to `folder`, or of this one."""
+    if folder is None:
+        return generate_latest(REGISTRY)
+    for pid in {file.stem.rpartition("_")[2] for file in folder.glob("*.db")}:
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            multiprocess.mark_process_dead(int(pid), path=os.fspath(folder))
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=os.fspath(folder))
+    return generate_latest(registry)

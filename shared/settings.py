@@ -50,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     receivers: Positive = 1
     backlog_max: Positive = 256
     visibility_timeout_s: Annotated[int, Meta(ge=2, le=43_200)] = 60
+    lead_ttl_ms: Annotated[int, Meta(ge=300)] = 5_000
     accepted_ttl_s: Positive = 86_400
     # executor
     sandbox: Literal["auto", "docker", "bubblewrap"] = "auto"
@@ -58,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     cpu_policy: Literal["proportional", "fixed"] = "proportional"
     cpu_fixed: Annotated[float, Meta(gt=0)] = 1.0
     tmp_mb: Positive = 512
+    drain_seconds: Annotated[int, Meta(ge=0)] = 25
     pids_max: Positive = 256
     code_check_seconds: Annotated[int, Meta(ge=0)] = 60
     code_cache_mb: Positive = 2_048
@@ -70,6 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     s3_writers: Positive = 8
     # operations
     metrics_port: Port = 8000
+    metrics_own: bool = False
+    metrics_bind: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

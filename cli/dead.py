@@ -1,0 +1,79 @@
+"""`hearth dead`: what no stage could take, looked at and put back."""
+
+import json
+from collections.abc import Iterator
+
+import click
+
+from shared.codec import UndecodableError, decode
+from shared.events import DeadLettered
+from shared.inbox import LogUnavailableError
+from shared.log import Log
+from shared.settings import Settings
+
+
+@click.group(help="Dead letters: list, show, requeue.")
+def dead() -> None:
+    """Nothing by itself."""
+
+
+def _letters(log: Log, settings: Settings) -> Iterator[tuple[int, str, DeadLettered]]:
+    for partition in range(settings.partitions):
+        for entry_id, payload in log.dead_letters(partition):
+            try:
+                letter = decode(payload)
+            except UndecodableError:
+                continue
+            if isinstance(letter, DeadLettered):
+                yield partition, entry_id, letter
+
+
+def _find(log: Log, settings: Settings, entry_id: str) -> tuple[int, DeadLettered]:
+    for partition, candidate, letter in _letters(log, settings):
+        if candidate == entry_id:
+            return partition, letter
+    raise click.ClickException(f"No dead letter {entry_id}. `hearth dead list` shows what there is.")
+
+
+@dead.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def list_letters(settings: Settings, *, as_json: bool) -> None:
+    """One line for each dead letter, oldest first."""
+    log = Log(settings.redis_address, settings.partitions)
+    try:
+        for _, entry_id, letter in _letters(log, settings):
+            if as_json:
+                row = {"id": entry_id, "stage": letter.stage, "stream": letter.stream,
+                       "attempts": letter.attempts, "reason": letter.reason}  # fmt: skip
+                click.echo(json.dumps(row))
+            else:
+                reason = letter.reason.strip().splitlines()[-1] if letter.reason.strip() else ""
+                click.echo(f"{entry_id}  {letter.stage:<10} {letter.stream:<16} {reason}")
+    except LogUnavailableError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@dead.command()
+@click.argument("entry_id")
+@click.pass_obj
+def show(settings: Settings, entry_id: str) -> None:
+    """The reason in full and the bytes as they were."""
+    log = Log(settings.redis_address, settings.partitions)
+    _, letter = _find(log, settings, entry_id)
+    click.echo(letter.reason)
+    click.echo(letter.payload.decode(errors="replace"))
+
+
+@dead.command()
+@click.argument("entry_id")
+@click.pass_obj
+def requeue(settings: Settings, entry_id: str) -> None:
+    """Append the entry to its stream again, once what stopped it is mended."""
+    log = Log(settings.redis_address, settings.partitions)
+    partition, letter = _find(log, settings, entry_id)
+    if not letter.stream:
+        raise click.ClickException(
+            "This was an SQS message and never an entry: send the message again, mended."
+        )
+    click.echo(log.append_again(letter.stream, partition, letter.payload))

@@ -1,0 +1,69 @@
+"""`hearth`: what people and process managers type.
+
+Not here: any decision of a stage; each command calls into one.
+"""
+
+import importlib
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from cli.dead import dead
+from shared.logging import set_up
+from shared.settings import Settings, SettingsError, load_from_process, name_metrics_folder
+
+PROCESSES = {
+    "local": "local.process",
+    "ingest": "ingest.process",
+    "executor": "executor.process",
+    "profiler": "profiler.process",
+    "tuner": "tuner.process",
+    "publisher": "publisher.process",
+    "metrics": "shared.metrics_server",
+}
+
+
+@click.group(help="Run serverless functions in warm, isolated, measured sandboxes.")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Read the settings once, for every command."""
+    try:
+        context.obj = load_from_process()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("process", type=click.Choice(list(PROCESSES)))
+@click.pass_obj
+def run(settings: Settings, process: str) -> None:
+    """Run one process of the stack until SIGTERM."""
+    set_up(settings, process)
+    folder = Path(settings.state_dir) / "metrics"
+    folder.mkdir(parents=True, exist_ok=True)
+    name_metrics_folder(folder)
+    # Imported only now: prometheus_client looks for the folder when it is first imported.
+    module = importlib.import_module(PROCESSES[process])
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if process != "metrics":
+        _announce(settings, process, folder)
+    module.run(settings, stop)
+
+
+def _announce(settings: Settings, process: str, folder: Path) -> None:
+    metrics = importlib.import_module("shared.metrics")
+    metrics.STARTED.labels(process).set_to_current_time()
+    if settings.metrics_own:
+        server = importlib.import_module("shared.metrics_server").make_server(settings, folder)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+main.add_command(dead)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Threads for what blocks: S3, the Docker API. Their results come back to the loop through a pipe.
+
+No invocation passes through here on its warm way.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+Work = Callable[[], Any]
+Done = Callable[[Any], None]
+
+
+class Background:
+    """Runs work on threads and its continuation on the thread that calls `finish_done`.
+
+    A failure of our own in the work is raised again in `finish_done`, so that it is not lost.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
+        self._done: deque[tuple[Done | None, Future[Any]]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.stopping = threading.Event()
+        self.running = 0
+
+    def fileno(self) -> int:
+        """Readable when work is done."""
+        return self._wake
+
+    def submit(self, work: Work, done: Done | None = None) -> None:
+        """Run `work` on a thread, then `done` with its result in the loop."""
+        self.running += 1
+
+        def arrived(future: Future[Any]) -> None:
+            self._done.append((done, future))
+            os.eventfd_write(self._wake, 1)
+
+        self._pool.submit(work).add_done_callback(arrived)
+
+    def finish_done(self) -> None:
+        """Continue with everything that is done."""
+        if not self._done:
+            return
+        os.eventfd_read(self._wake)
+        while self._done:
+            done, future = self._done.popleft()
+            self.running -= 1
+            result = future.result()
+            if done is not None:
+                done(result)
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self.stopping.set()
+        self._pool.shutdown(wait=True)
+        self.finish_done()
+        os.close(self._wake)

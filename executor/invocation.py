@@ -1,0 +1,182 @@
+"""One invocation under way, and the events that tell how it ended.
+
+Pure but for the clocks it is given. Not here: sockets, sandboxes, the pool.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec import DecodeError, Raw, json
+
+from shared.codec import EVENT_BYTES_MAX, encode
+from shared.events import (
+    Answer,
+    Execution,
+    Failure,
+    InvocationFinished,
+    InvocationRejected,
+    InvocationRequested,
+    Limits,
+    Outcome,
+    Phases,
+    Readings,
+    S3Object,
+    Start,
+    derive_event_id,
+)
+from shared.inbox import Delivery
+
+MB_PER_VCPU = 1_769  # AWS Lambda: one full vCPU at this memory size
+CPU_PERIOD_US = 20_000
+_CPU_QUOTA_US_MIN = 1_000  # the kernel takes no smaller quota
+
+_MESSAGE_MAX = 4_000
+_STACK_MAX = 40
+_STACK_LINE_MAX = 400
+
+
+@dataclass(slots=True, eq=False)
+class Invocation:
+    """An invocation between its delivery and its commit. Times are of `time.monotonic_ns`."""
+
+    delivery: Delivery
+    request: InvocationRequested
+    queued_us: int = 0
+    code_us: int = 0
+    sandbox_us: int = 0
+    init_us: int = 0
+    start: Start = Start.WARM
+    called_at_ns: int = 0
+    readings_before: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The request id."""
+        return self.request.invocation_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What is known when an invocation ends."""
+
+    outcome: Outcome
+    run_us: int = 0
+    output: bytes = b"null"
+    output_s3: S3Object | None = None
+    failure: Failure | None = None
+    logs: str = ""
+    logs_truncated: bool = False
+    readings: Readings | None = None
+    sandbox_id: str = ""
+
+
+def decide_limits(request: InvocationRequested, cpu_policy: str, cpu_fixed: float) -> Limits:
+    """What the sandbox of a request is granted: CPU proportional to memory as on Lambda, or fixed.
+
+    `cpu_fixed` is in cores.
+    """
+    cores = request.memory_mb / MB_PER_VCPU if cpu_policy == "proportional" else cpu_fixed
+    return Limits(
+        memory_mb=request.memory_mb,
+        timeout_ms=request.timeout_ms,
+        cpu_quota_us=max(int(cores * CPU_PERIOD_US), _CPU_QUOTA_US_MIN),
+        cpu_period_us=CPU_PERIOD_US,
+    )
+
+
+def check_output(body: bytes) -> Failure | None:
+    """None when `body` is JSON; what comes out of a sandbox is believed only after this."""
+    try:
+        json.decode(body)
+    except (DecodeError, RecursionError) as error:
+        return Failure(type="Runtime.MarshalError", message=f"The result is not JSON: {error}")
+    return None
+
+
+def bound_failure(failure: Failure) -> Failure:
+    """The failure cut to what an event can hold."""
+    return Failure(
+        type=failure.type[:200],
+        message=failure.message[:_MESSAGE_MAX],
+        stack=tuple(line[:_STACK_LINE_MAX] for line in failure.stack[:_STACK_MAX]),
+    )
+
+
+def finish(
+    invocation: Invocation, ending: Ending, *, limits: Limits, worker_id: str, now_ms: int
+) -> InvocationFinished:
+    """The event that ends an invocation; smaller parts are left out until it fits the log."""
+    request = invocation.request
+    execution = Execution(
+        function_id=request.function_id,
+        outcome=ending.outcome,
+        requested_at_ms=request.occurred_at_ms,
+        runtime=request.runtime,
+        start=invocation.start,
+        attempt=invocation.delivery.attempt,
+        worker_id=worker_id,
+        sandbox_id=ending.sandbox_id,
+        reply_to=request.reply_to,
+        limits=limits,
+        phases=Phases(
+            queued_us=invocation.queued_us,
+            code_us=invocation.code_us,
+            sandbox_us=invocation.sandbox_us,
+            init_us=invocation.init_us,
+            run_us=ending.run_us,
+        ),
+        answer=Answer(
+            output=Raw(ending.output),
+            output_s3=ending.output_s3,
+            failure=None if ending.failure is None else bound_failure(ending.failure),
+            logs=ending.logs,
+            logs_truncated=ending.logs_truncated,
+        ),
+    )
+    return _finished(request, execution, ending.readings, now_ms)
+
+
+def reject(
+    request: InvocationRequested | InvocationRejected,
+    delivery: Delivery,
+    field_name: str,
+    reason: str,
+    *,
+    worker_id: str,
+    now_ms: int,
+) -> InvocationFinished:
+    """The event for what never ran: the field to mend and why."""
+    execution = Execution(
+        function_id=request.function_id,
+        outcome=Outcome.REJECTED,
+        requested_at_ms=request.occurred_at_ms,
+        runtime=request.runtime if isinstance(request, InvocationRequested) else None,
+        attempt=delivery.attempt,
+        worker_id=worker_id,
+        reply_to=request.reply_to,
+        answer=Answer(
+            failure=bound_failure(Failure(type="Rejected", message=f"{field_name}: {reason}"))
+        ),
+    )
+    return _finished(request, execution, None, now_ms)
+
+
+def _finished(
+    request: InvocationRequested | InvocationRejected,
+    execution: Execution,
+    readings: Readings | None,
+    now_ms: int,
+) -> InvocationFinished:
+    return InvocationFinished(
+        event_id=derive_event_id(request.event_id, "InvocationFinished"),
+        invocation_id=request.invocation_id,
+        causation_id=request.event_id,
+        occurred_at_ms=now_ms,
+        execution=execution,
+        readings=readings,
+    )
+
+
+def fits(events: Sequence[InvocationFinished]) -> bool:
+    """Whether each event is small enough for the log; the later stages add to it."""
+    return all(len(encode(event)) <= EVENT_BYTES_MAX - 16_384 for event in events)

@@ -1,0 +1,198 @@
+"""Getting a sandbox ready and rid of, on background threads: code, start, destroy, large outputs.
+
+The world's failures are waited for here, with the invocation still owned: S3 or the engine may
+come back. Not here: which sandbox, when (`loop`, `pool`).
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from executor.background import Background
+from executor.code_store import CodeRejectedError, CodeStore, CodeUnavailableError, StoredCode
+from executor.invocation import Ending, Invocation
+from executor.pool import PoolKey, key_of
+from executor.sandbox import Sandbox, SandboxError, SandboxFactory, SandboxSpec
+from executor.seat import Seat
+from shared import metrics
+from shared.backoff import Backoff
+from shared.events import Limits, S3Object, SandboxStopped, derive_event_id
+from shared.inbox import LogUnavailableError
+from shared.log import Log
+from shared.logging import log_event
+from shared.settings import Settings
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The sender must mend something before this can run."""
+
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a sandbox is started from."""
+
+    key: PoolKey
+    limits: Limits
+    code: StoredCode
+
+
+class ShuttingDownError(Exception):
+    """The executor stops while something was waited for; the invocation stays pending."""
+
+
+class Launcher:
+    """Starts and destroys sandboxes for the loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        factory: SandboxFactory,
+        code_store: CodeStore,
+        s3: Any,  # noqa: ANN401 - boto3 makes its clients at run time
+        log: Log,
+        background: Background,
+        memory_mb_max: int,
+    ) -> None:
+        self._settings = settings
+        self._factory = factory
+        self._code_store = code_store
+        self._s3 = s3
+        self._log = log
+        self._background = background
+        self.memory_mb_max = memory_mb_max
+
+    @property
+    def kind(self) -> str:
+        """Of the sandboxes: docker or bubblewrap."""
+        return self._factory.kind
+
+    def fetch_code(
+        self, invocation: Invocation, limits: Limits, done: Callable[[Plan | Refused], None]
+    ) -> None:
+        """The unpacked archive, fetched or looked at anew."""
+        request = invocation.request
+
+        def work() -> Plan | Refused:
+            began = time.monotonic_ns()
+            try:
+                code = self._persist("s3", lambda: self._code_store.fetch(request.code))
+            except CodeRejectedError as error:
+                return Refused(error.field, error.reason)
+            invocation.code_us = (time.monotonic_ns() - began) // 1_000
+            return Plan(key_of(request, code.sha256), limits, code)
+
+        self._submit(work, done)
+
+    def release_code(self, plan: Plan) -> None:
+        """A plan that was not needed."""
+
+    def start(self, invocation: Invocation, plan: Plan, done: Callable[[Seat], None]) -> None:
+        """A new sandbox, connected."""
+        request = invocation.request
+        spec = SandboxSpec(
+            function_id=request.function_id,
+            runtime=request.runtime,
+            handler=request.handler,
+            code_dir=plan.code.path,
+            code_sha256=plan.code.sha256,
+            limits=plan.limits,
+            network=request.network,
+            env_vars=request.env_vars,
+            tmp_mb=self._settings.tmp_mb,
+            pids_max=self._settings.pids_max,
+        )
+
+        def work() -> Seat:
+            began = time.monotonic_ns()
+            sandbox = self._persist("sandbox", lambda: self._factory.start(spec))
+            invocation.sandbox_us = (time.monotonic_ns() - began) // 1_000
+            metrics.SANDBOX_STARTS.labels(self._factory.kind).inc()
+            log_event(LOG, "sandbox.started", function_id=spec.function_id, sandbox=sandbox.id,
+                      sandbox_us=invocation.sandbox_us)  # fmt: skip
+            return Seat(sandbox, plan.key, plan.limits, self._settings.logs_inline_bytes_max)
+
+        self._submit(work, done)
+
+    def destroy(self, seat: Seat, reason: str) -> None:
+        """Remove a sandbox that left the loop and tell the log why."""
+
+        def work() -> None:
+            seat.sandbox.destroy()
+            metrics.SANDBOX_STOPS.labels(reason).inc()
+            self._tell_stopped(seat.sandbox, reason)
+
+        self._background.submit(work)
+
+    def upload_output(
+        self, request_id: str, ending: Ending, done: Callable[[Ending], None]
+    ) -> None:
+        """Move an output too large for an event to S3."""
+        place = S3Object(bucket=self._settings.output_bucket, key=f"outputs/{request_id}.json")
+
+        def put() -> None:
+            metrics.S3_CALLS.labels("executor").inc()
+            self._s3.put_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                Body=ending.output,
+                ContentType="application/json",
+            )
+
+        def work() -> Ending:
+            self._persist("s3", put)
+            return dataclasses.replace(ending, output=b"null", output_s3=place)
+
+        self._submit(work, done)
+
+    def _persist(self, dependency: str, call: Callable[[], T]) -> T:
+        """Call until the world answers or the executor stops."""
+        backoff = Backoff("executor", dependency)
+        while True:
+            try:
+                result = call()
+            except (CodeUnavailableError, SandboxError, BotoCoreError, ClientError) as error:
+                backoff.wait(self._background.stopping, error)
+                if self._background.stopping.is_set():
+                    raise ShuttingDownError from error
+            else:
+                backoff.reset()
+                return result
+
+    def _submit(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+        def guarded() -> T | None:
+            try:
+                return work()
+            except ShuttingDownError:
+                return None
+
+        self._background.submit(guarded, lambda result: None if result is None else done(result))
+
+    def _tell_stopped(self, sandbox: Sandbox, reason: str) -> None:
+        event = SandboxStopped(
+            event_id=derive_event_id(sandbox.id, "SandboxStopped"),
+            invocation_id="",
+            causation_id=sandbox.id,
+            occurred_at_ms=time.time_ns() // 1_000_000,
+            function_id=sandbox.spec.function_id,
+            sandbox_id=sandbox.id,
+            worker_id=self._settings.worker,
+            reason=reason,
+        )
+        try:
+            partition = self._log.partition_of(sandbox.spec.function_id)
+            self._log.append(event, partition=partition)
+        except LogUnavailableError as error:
+            # A note for readers, not a step of any invocation: the pool is right without it.
+            log_event(LOG, "sandbox.stop_untold", level=logging.WARNING, reason=error)

@@ -1,0 +1,92 @@
+"""The executor's process: what it is built of, how it starts, drains and stops."""
+
+import logging
+import os
+import threading
+import time
+
+from executor.background import Background
+from executor.choose_sandbox import choose_factory
+from executor.code_store import CodeStore
+from executor.launch import Launcher
+from executor.loop import STAGE, Executor
+from shared.aws import make_client
+from shared.backoff import Backoff
+from shared.inbox import Inbox, LogUnavailableError
+from shared.log import Log
+from shared.logging import log_event
+from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.settings import Settings
+from shared.topology import REQUESTS
+
+LOG = logging.getLogger(__name__)
+
+_BACKGROUND_THREADS = 8
+_MEMORY_SHARE_OF_HOST = 0.8
+
+
+class _Attending:
+    """Waits for the log while the sandboxes are served."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def wait(self, timeout: float) -> None:
+        self._executor.attend_for(timeout)
+
+
+def decide_memory_mb_max(settings: Settings) -> int:
+    """What all sandboxes together may take: the setting, or most of the host."""
+    host_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return settings.memory_budget_mb or int(host_bytes * _MEMORY_SHARE_OF_HOST) >> 20
+
+
+def build(settings: Settings) -> tuple[Executor, Inbox]:
+    """Everything the executor is made of."""
+    factory, why = choose_factory(settings)
+    log_event(LOG, "sandbox.chosen", kind=factory.kind, why=why)
+    reaped = factory.reap()
+    if reaped:
+        log_event(LOG, "sandbox.reaped", count=reaped)
+    inbox = RedisInbox(
+        settings.redis_address,
+        REQUESTS,
+        consumer=make_consumer_name(STAGE),
+        partitions=settings.partitions,
+        claim_idle_ms=settings.claim_idle_ms,
+        overlapped=True,
+    )
+    s3 = make_client(settings, "s3", connections=_BACKGROUND_THREADS)
+    background = Background(_BACKGROUND_THREADS)
+    code_store = CodeStore(settings, s3)
+    launcher = Launcher(
+        settings,
+        factory,
+        code_store,
+        s3,
+        Log(settings.redis_address, settings.partitions),
+        background,
+        decide_memory_mb_max(settings),
+    )
+    return Executor(settings, inbox, launcher, code_store, background), inbox
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Run until `stop`, then finish what is under way, or hand it back after a while."""
+    executor, inbox = build(settings)
+    attending = _Attending(executor)
+    backoff = Backoff(STAGE, "redis")
+    drained_at: float | None = None
+    while True:
+        if stop.is_set():
+            drained_at = drained_at or time.monotonic() + settings.drain_seconds
+            if not executor.under_way or time.monotonic() > drained_at:
+                break
+        try:
+            executor.run_once(200 if stop.is_set() else 1_000, draining=stop.is_set())
+            backoff.reset()
+        except LogUnavailableError as error:
+            backoff.wait(attending, error)
+    inbox.close()
+    executor.close()
+    log_event(LOG, "executor.stopped", left=executor.under_way)

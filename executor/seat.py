@@ -1,0 +1,151 @@
+"""A seat: one sandbox as the loop sees it, with the invocation that sits in it.
+
+Reads its two sockets, keeps its log within bounds, knows whether an answer belongs to its call.
+Not here: what an ending means for the log (`loop`), what a sandbox is (`sandbox`).
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
+from executor.invocation import Invocation
+from executor.pool import PoolKey
+from executor.sandbox import Sandbox
+from shared.events import Failure, Limits, Readings
+
+_READ_BYTES = 1 << 18
+_LOG_READS_MAX = 64  # a flood of output must not keep the loop from the others
+
+
+class FailureHead(msgspec.Struct):
+    """A failure as the bootstrap reports it."""
+
+    type: str = "Unknown"
+    message: str = ""
+    stack: list[str] = []
+
+    def as_failure(self) -> Failure:
+        """The same as an event holds it."""
+        return Failure(type=self.type, message=self.message, stack=tuple(self.stack))
+
+
+class Head(msgspec.Struct):
+    """What the loop reads of a frame's head; the rest is the bootstrap's own affair."""
+
+    id: str = ""
+    failure: FailureHead | None = None
+
+
+
+def read_head(frame: Frame) -> Head:
+    """The frame's head; raises FrameError for anything else than the bootstrap writes."""
+    try:
+        return msgspec.convert(frame.head, Head)
+    except msgspec.ValidationError as error:
+        raise FrameError(f"frame head: {error}") from error
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A started sandbox in the hands of the loop."""
+
+    sandbox: Sandbox
+    key: PoolKey
+    limits: Limits
+    logs_bytes_max: int
+    invocation: Invocation | None = None
+    initialised: bool = False
+    generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
+    _frames: Decoder = field(default_factory=Decoder)
+    _log: bytearray = field(default_factory=bytearray)
+    _log_truncated: bool = False
+
+    def send_init(self, invocation: Invocation) -> None:
+        """Ask the bootstrap to load the function."""
+        request = invocation.request
+        self.invocation = invocation
+        self.generation += 1
+        head: dict[str, object] = {
+            "handler": request.handler,
+            "function_id": request.function_id,
+            "memory_mb": request.memory_mb,
+            "env": request.env_vars,
+        }
+        invocation.called_at_ns = time.monotonic_ns()
+        self.send(encode(INIT, head))
+
+    def send_call(self, invocation: Invocation) -> None:
+        """Take the first readings and send the event to the handler."""
+        request = invocation.request
+        self.invocation = invocation
+        self.generation += 1
+        invocation.readings_before = self.sandbox.meter.before()
+        head: dict[str, object] = {
+            "id": request.invocation_id,
+            "deadline_ms": time.time_ns() // 1_000_000 + request.timeout_ms,
+            "attempt": invocation.delivery.attempt,
+            "function_id": request.function_id,
+            "memory_mb": request.memory_mb,
+        }
+        frame = encode(CALL, head, bytes(request.input))
+        invocation.called_at_ns = time.monotonic_ns()
+        self.send(frame)
+
+    def send(self, frame: bytes) -> None:
+        """Write a frame; a bootstrap that does not read is seen by its deadline or its end."""
+        control = self.sandbox.control
+        try:
+            sent = control.send(frame)
+            if sent < len(frame):
+                control.settimeout(5.0)  # large input: the bootstrap is there to read it
+                control.sendall(frame[sent:])
+                control.settimeout(0.0)
+        except (BlockingIOError, ConnectionError, TimeoutError):
+            control.setblocking(False)
+
+    def read_frames(self) -> list[Frame] | None:
+        """Frames that have come; None when the bootstrap is gone. Raises FrameError."""
+        try:
+            data = self.sandbox.control.recv(_READ_BYTES)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            return None
+        return self._frames.feed(data) if data else None
+
+    def read_logs(self) -> bool:
+        """Keep what the function wrote, up to the bound; False when the socket has ended."""
+        for _ in range(_LOG_READS_MAX):
+            try:
+                data = self.sandbox.logs.recv(_READ_BYTES)
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                return False
+            if not data:
+                return False
+            room = self.logs_bytes_max - len(self._log)
+            self._log += data[:room]
+            self._log_truncated |= len(data) > room
+        return True
+
+    def take_log(self) -> tuple[str, bool]:
+        """The output since the last call, readable as text, and whether some was dropped."""
+        text = self._log.decode(errors="replace")
+        # Control characters take six bytes each in JSON: they would break the event's bound.
+        text = "".join(c if c >= " " or c in "\n\t" else "\ufffd" for c in text)
+        truncated, self._log_truncated = self._log_truncated, False
+        self._log.clear()
+        return text, truncated
+
+    def read_meter(self, invocation: Invocation) -> Readings:
+        """The second readings."""
+        meter = self.sandbox.meter
+        return Readings(
+            source=meter.source,
+            accuracy=meter.accuracy,
+            before=invocation.readings_before,
+            after=meter.after(),
+        )

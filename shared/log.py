@@ -1,0 +1,235 @@
+"""The log beside the inboxes: what edges append, look up and publish. Safe for several threads.
+
+Not here: receiving and committing (`redis_inbox`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import redis
+
+from shared.codec import encode
+from shared.events import DeadLettered, Event, InvocationRejected, InvocationRequested
+from shared.inbox import LogUnavailableError
+from shared.scripts import TEXTS
+from shared.topology import (
+    DEAD,
+    REQUESTS,
+    STREAMS,
+    Stream,
+    accepted_key,
+    active_key,
+    job_key,
+    key,
+    partition_of,
+    stream_of,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MESSAGE = "message:"
+
+
+class Accepted(StrEnum):
+    """What a message meant: a new request, one that runs already, or one that has its result."""
+
+    NEW = "new"
+    IN_FLIGHT = "in_flight"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedResult:
+    """A result document and the channels that hear of it."""
+
+    request_id: str
+    channels: tuple[str, ...]
+    document: bytes
+
+
+def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
+    """Turn the client's errors into the one that stages wait on."""
+
+    @wraps(call)
+    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return call(*args, **kwargs)
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
+                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
+            raise LogUnavailableError(f"Redis does not answer: {error}") from error
+
+    return guarded
+
+
+class Log:
+    """The streams and keys of one Redis. Every call raises LogUnavailableError without it."""
+
+    def __init__(self, url: str, partitions: int = 1) -> None:
+        self._redis: Any = redis.Redis.from_url(
+            url, protocol=2, socket_connect_timeout=5, socket_timeout=10
+        )
+        self._partitions = partitions
+        self._scripts = {name: self._redis.register_script(text) for name, text in TEXTS.items()}
+
+    def partition_of(self, function_id: str) -> int:
+        """The partition that holds all events of a function."""
+        return partition_of(function_id, self._partitions)
+
+    @_waiting_for_redis
+    def accept(
+        self, event: InvocationRequested | InvocationRejected, *, message_id: str, receipt: str
+    ) -> Accepted:
+        """Append the request unless its id is known; remember the SQS message either way."""
+        partition = self.partition_of(event.function_id)
+        state = self._scripts["accept"](
+            keys=[accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
+            args=[message_id, receipt, encode(event)],
+        )
+        return Accepted(state.decode())
+
+    @_waiting_for_redis
+    def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+        """SQS message id -> newest receipt handle, for (request id, function id) pairs."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for request_id, function_id in requests:
+                pipe.hgetall(accepted_key(request_id, self.partition_of(function_id)))
+            marks = pipe.execute()
+        return [
+            {
+                field.decode().removeprefix(_MESSAGE): receipt.decode()
+                for field, receipt in mark.items()
+                if field.startswith(_MESSAGE.encode())
+            }
+            for mark in marks
+        ]
+
+    @_waiting_for_redis
+    def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
+        """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            for request_id, function_id in requests:
+                mark = accepted_key(request_id, self.partition_of(function_id))
+                pipe.delete(mark)
+                pipe.hset(mark, "state", Accepted.SETTLED.value)
+                pipe.expire(mark, ttl_s)
+            pipe.execute()
+
+    @_waiting_for_redis
+    def backlog(self, stream: Stream) -> int:
+        """Entries that the stream's group has not acknowledged, in all partitions."""
+        total = 0
+        for partition in range(self._partitions):
+            name = key(stream, partition)
+            if not self._redis.exists(name):
+                continue
+            groups = [group for group in self._redis.xinfo_groups(name)
+                      if group["name"] == (stream.group or "").encode()]  # fmt: skip
+            # No group yet: nobody has read anything. No lag: Redis cannot tell after a trim.
+            lag = groups[0]["lag"] if groups else None
+            total += self._redis.xlen(name) if lag is None else lag + groups[0]["pending"]
+        return total
+
+    @_waiting_for_redis
+    def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
+        """Keep and announce each result once, in one round trip; True where it was news."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for result in results:
+                self._scripts["publish"](
+                    keys=[job_key(result.request_id)],
+                    args=[result.document, ttl_s, *result.channels],
+                    client=pipe,
+                )
+            return [reply == 1 for reply in pipe.execute()]
+
+    @_waiting_for_redis
+    def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
+        """Keep something that never became an entry, with the reason."""
+        letter = DeadLettered(
+            event_id=invocation_id,
+            invocation_id=invocation_id,
+            causation_id=invocation_id,
+            occurred_at_ms=time.time_ns() // 1_000_000,
+            stage=stage,
+            stream="",
+            entry_id="",
+            attempts=1,
+            reason=reason[:2_000],
+            payload=payload[:180_000],
+        )
+        self.append(letter, partition=0)
+
+    @_waiting_for_redis
+    def append(self, event: Event, *, partition: int) -> str:
+        """Append one event to the stream of its type; returns the entry id."""
+        entry_id = self._redis.xadd(
+            key(stream_of(type(event).__name__), partition), {"event": encode(event)}
+        )
+        return str(entry_id.decode())
+
+    @_waiting_for_redis
+    def append_again(self, stream: str, partition: int, payload: bytes) -> str:
+        """Append the bytes of a buried entry to the stream that it came from."""
+        name = key(next(one for one in STREAMS if one.name == stream), partition)
+        return str(self._redis.xadd(name, {"event": payload}).decode())
+
+    @_waiting_for_redis
+    def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
+        """Take or keep the lead of a stage of which one consumer may be active."""
+        return bool(self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms]) == 1)
+
+    @_waiting_for_redis
+    def resign(self, stage: str, consumer: str) -> None:
+        """Give the lead up."""
+        self._scripts["resign"](keys=[active_key(stage, 0)], args=[consumer])
+
+    def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
+        """Events that the stream's group has handled, oldest first: what its state rests on."""
+        name = key(stream, partition)
+        last, pending = self._position(stream, partition)
+        after = "-"
+        while True:
+            entries = self._range(name, after, last)
+            for entry_id, fields in entries:
+                after = f"({entry_id.decode()}"
+                if entry_id not in pending:
+                    yield fields[b"event"]
+            if not entries:
+                return
+
+    @_waiting_for_redis
+    def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(
+            name, after, last, count=1_000
+        )
+        return found
+
+    @_waiting_for_redis
+    def _position(self, stream: Stream, partition: int) -> tuple[str, set[bytes]]:
+        name = key(stream, partition)
+        if not self._redis.exists(name):
+            return "0-0", set()
+        for group in self._redis.xinfo_groups(name):
+            if group["name"] == (stream.group or "").encode():
+                entries = self._redis.xpending_range(name, stream.group, "-", "+", 100_000)
+                return group["last-delivered-id"].decode(), {one["message_id"] for one in entries}
+        return "0-0", set()
+
+    @_waiting_for_redis
+    def dead_letters(self, partition: int) -> list[tuple[str, bytes]]:
+        """Entry id and event of each entry in the dead stream of a partition."""
+        entries = self._redis.xrange(key(DEAD, partition))
+        return [(entry_id.decode(), fields[b"event"]) for entry_id, fields in entries]
+
+    @_waiting_for_redis
+    def ping(self) -> None:
+        """Raise unless Redis answers."""
+        self._redis.ping()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()

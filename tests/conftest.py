@@ -1,0 +1,3 @@
+"""Fixtures for all tests: real servers, started once."""
+
+pytest_plugins = ["tests.fixtures_redis"]

@@ -1,0 +1,172 @@
+"""What only a real Redis can do to an inbox: die, come back, forget its scripts and its groups."""
+
+import threading
+import time
+
+import pytest
+import redis
+
+from shared.events import Event
+from shared.inbox import Delivery, LogUnavailableError
+from shared.redis_inbox import RedisInbox
+from shared.topology import PUBLICATIONS, RECOMMENDATIONS, key
+from tests.contract.test_inbox import receive_all, result
+from tests.fixtures_redis import RedisServer
+
+
+def make_inbox(server: RedisServer, name: str, *, overlapped: bool = False) -> RedisInbox:
+    """A consumer that claims soon."""
+    return RedisInbox(
+        server.url, RECOMMENDATIONS, consumer=name, claim_idle_ms=600, overlapped=overlapped
+    )
+
+
+def append(server: RedisServer, payload: bytes) -> None:
+    """Append raw bytes."""
+    redis.Redis.from_url(server.url).xadd(key(RECOMMENDATIONS, 0), {"event": payload})
+
+
+def persistently(inbox: RedisInbox, count: int) -> list[Delivery]:
+    """Receive through outages."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if found := inbox.receive(count, 200):
+                return found
+        except LogUnavailableError:
+            time.sleep(0.05)
+    return []
+
+
+@pytest.mark.parametrize("overlapped", [False, True])
+def test_work_in_hand_survives_a_killed_redis(mortal_redis: RedisServer, overlapped: bool) -> None:
+    """A commit queued before the crash is applied after it, exactly once."""
+    inbox = make_inbox(mortal_redis, "a", overlapped=overlapped)
+    append(mortal_redis, b"x")
+    (delivery,) = receive_all(inbox, 1)
+    time.sleep(1.2)  # the append-only file is synced every second
+    mortal_redis.kill()
+    inbox.commit(delivery, (result(1),))
+    with pytest.raises(LogUnavailableError):
+        inbox.flush()
+
+    mortal_redis.start()
+    while True:
+        try:
+            fenced = inbox.flush()
+            break
+        except LogUnavailableError:
+            time.sleep(0.05)
+
+    client = redis.Redis.from_url(mortal_redis.url)
+    assert fenced == 0
+    assert client.xlen(key(PUBLICATIONS, 0)) == 1
+    assert client.xpending(key(RECOMMENDATIONS, 0), "publisher")["pending"] == 0
+    inbox.close()
+
+
+def test_a_commit_whose_answer_was_lost_is_not_applied_twice(redis_server: RedisServer) -> None:
+    """The connection breaks after the commit was sent: sent again, it changes nothing."""
+    inbox = make_inbox(redis_server, "a")
+    append(redis_server, b"x")
+    (delivery,) = receive_all(inbox, 1)
+    inbox.commit(delivery, (result(1),))
+    inbox._writer.send()
+    time.sleep(0.1)
+    inbox._disconnect()
+
+    inbox.flush()
+
+    assert redis.Redis.from_url(redis_server.url).xlen(key(PUBLICATIONS, 0)) == 1
+    inbox.close()
+
+
+def test_entries_that_the_connection_swallowed_come_first_and_uncounted(
+    redis_server: RedisServer,
+) -> None:
+    """Redis delivered, the connection broke before we read: own pending, still attempt 1."""
+    inbox = make_inbox(redis_server, "a")
+    assert inbox.receive(1, 50) == []
+    append(redis_server, b"swallowed")
+    time.sleep(0.1)
+    inbox._disconnect()
+    append(redis_server, b"new")
+
+    found = receive_all(inbox, 2)
+
+    assert [(b"swallowed", 1), (b"new", 1)] == [(one.payload, one.attempt) for one in found]
+    inbox.close()
+
+
+def test_forgotten_scripts_and_groups_are_made_again(redis_server: RedisServer) -> None:
+    """SCRIPT FLUSH and a lost group cost a reconnect, not the stage."""
+    inbox = make_inbox(redis_server, "a")
+    assert inbox.receive(1, 50) == []
+    client = redis.Redis.from_url(redis_server.url)
+    client.script_flush()
+    client.xgroup_destroy(key(RECOMMENDATIONS, 0), "publisher")
+    append(redis_server, b"x")
+
+    (delivery,) = persistently(inbox, 1)
+    inbox.commit(delivery, (result(1),))
+
+    assert inbox.flush() == 0
+    inbox.close()
+
+
+def test_closing_hands_back_what_was_not_started(redis_server: RedisServer) -> None:
+    """A consumer that leaves with unread deliveries gives them to the next one at once."""
+    inbox = make_inbox(redis_server, "a")
+    for number in range(3):
+        append(redis_server, b"%d" % number)
+    time.sleep(0.05)
+    inbox.receive(3, 100)[0]
+    client = redis.Redis.from_url(redis_server.url)
+    for entry_id, fields in client.xrange(key(RECOMMENDATIONS, 0)):
+        inbox._hand.clear()
+        inbox._arrived(0, entry_id, fields[b"event"], 1)
+    inbox.close()
+
+    found = receive_all(make_inbox(redis_server, "b"), 3, seconds=2)
+
+    assert [(b"0", 1), (b"1", 1), (b"2", 1)] == [(one.payload, one.attempt) for one in found]
+    assert "a" not in {
+        one["name"].decode() for one in client.xinfo_consumers(key(RECOMMENDATIONS, 0), "publisher")
+    }
+
+
+def test_a_backlog_needs_few_round_trips(redis_server: RedisServer) -> None:
+    """A thousand queued entries are received and committed in batches, not one by one."""
+    for number in range(1_000):
+        append(redis_server, b"%d" % number)
+    inbox = make_inbox(redis_server, "a")
+    turns = 0
+    found = 0
+    while found < 1_000:
+        deliveries = inbox.receive(128, 1_000)
+        turns += 1
+        found += len(deliveries)
+        for delivery in deliveries:
+            inbox.commit(delivery, ())
+    assert inbox.flush() == 0
+
+    assert turns <= 9
+    inbox.close()
+
+
+def test_commits_overtake_a_waiting_read(redis_server: RedisServer) -> None:
+    """With two connections a commit is applied while a read waits at the server."""
+    inbox = make_inbox(redis_server, "a", overlapped=True)
+    append(redis_server, b"x")
+    (delivery,) = receive_all(inbox, 1)
+    outputs: tuple[Event, ...] = (result(1),)
+    threading.Timer(0.2, inbox.commit, (delivery, outputs)).start()
+    inbox.receive(1, 10)
+    time.sleep(0.3)
+    began = time.monotonic()
+
+    inbox.flush()
+
+    assert time.monotonic() - began < 0.5
+    assert redis.Redis.from_url(redis_server.url).xlen(key(PUBLICATIONS, 0)) == 1
+    inbox.close()

@@ -1,0 +1,14 @@
+"""What a test needs of its machine: skipped with the reason where absent, a failure in CI."""
+
+import os
+
+import pytest
+
+
+def need(condition: bool, reason: str) -> None:
+    """Go on only if `condition` holds."""
+    if condition:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"in CI this must be there: {reason}")
+    pytest.skip(reason)
