@@ -32,7 +32,9 @@ def _find(log: Log, settings: Settings, entry_id: str) -> tuple[int, DeadLettere
     for partition, candidate, letter in _letters(log, settings):
         if candidate == entry_id:
             return partition, letter
-    raise click.ClickException(f"No dead letter {entry_id}. `hearth dead list` shows what there is.")
+    raise click.ClickException(
+        f"No dead letter {entry_id}. `hearth dead list` shows what there is."
+    )
 
 
 @dead.command("list")

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from shared.wire import wait_readable
+
 Work = Callable[[], Any]
 Done = Callable[[Any], None]
 
@@ -54,8 +56,10 @@ class Background:
                 done(result)
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """Wait for what runs, and for what its continuations submit."""
         self.stopping.set()
+        while self.running:
+            wait_readable([self._wake], 1.0)
+            self.finish_done()
         self._pool.shutdown(wait=True)
-        self.finish_done()
         os.close(self._wake)

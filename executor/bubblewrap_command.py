@@ -2,9 +2,10 @@
 
 Not here: running it (`bubblewrap_sandbox`).
 
-From outside in: a shell joins the cgroup and sets resource limits; as root, a first bwrap collects
-the sandbox's folders in one place and `setpriv` leaves root for good (the folders may lie where
-only root can look, such as /root); the last bwrap makes the sandbox.
+From outside in: a shell joins the cgroup and sets resource limits. As root it then collects the
+sandbox's folders in one place, seen by nobody else, since they may lie where only root can look,
+such as /root; and `setpriv` leaves root for good. At last bwrap makes the sandbox. Every step
+replaces the one before, so that bwrap is the executor's child and dies with it.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,10 @@ _JOIN = (
     'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; '
     f'ulimit -c 0; ulimit -n {_OPEN_FILES_MAX}; exec "$@"'
 )
-_STAGE = Path("/run")  # exists everywhere; the sandbox gets nothing else from it
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}
+_STAGE = 'mount -a -T "$1" || exit 125; shift; exec "$@"'
+_STAGES = ("/run", "/mnt", "/srv", "/media")  # folders of which a sandbox needs nothing
+_TMP = "/tmp"  # noqa: S108 - the sandbox's own
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": _TMP, "LANG": "C.UTF-8"}
 _TOP_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _FILES_OF_ETC = ("ld.so.cache", "alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust")
 
@@ -36,29 +39,55 @@ class Places(Struct, frozen=True, kw_only=True):
 
 def build_command(
     places: Places,
-    *,
-    bwrap: str,
     program: Sequence[str],
+    *,
     tmp_mb: int,
     files_to_join: Sequence[str],
-    as_root: bool,
+    stage_table: Path | None,
 ) -> list[str]:
-    """The whole command line; it needs no environment."""
+    """The whole command line; it needs no environment but PATH.
+
+    `stage_table` is a file that holds `format_stage_table(places)`; None where root is not to be
+    left because nobody is root.
+    """
+    bwrap = "bwrap"
     join = ["/bin/sh", "-c", _JOIN, "sh", *files_to_join, "--"]
-    if not as_root:
+    if stage_table is None:
         return [*join, bwrap, *_inner(places, tmp_mb), "--", *program]
-    stage = Places(task=_STAGE / "t", runtime=_STAGE / "r", run=_STAGE / "s", etc=_STAGE / "e")
     user = str(USER_ID)
-    leave_root = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-    inner = [bwrap, *_inner(stage, tmp_mb), "--", *program]
-    return [*join, bwrap, *_outer(places, stage), "--", *leave_root, *inner]
+    return [
+        *join,
+        *("unshare", "--mount", "/bin/sh", "-c", _STAGE, "sh", str(stage_table)),
+        *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"),
+        *(bwrap, *_inner(_staged(places), tmp_mb), "--", *program),
+    ]
 
 
-def _outer(places: Places, stage: Places) -> list[str]:
-    shown = ["--dev-bind", "/", "/", "--tmpfs", str(_STAGE)]
+def format_stage_table(places: Places) -> str:
+    """The mounts that show `places` where any user can look, as fstab(5) writes them."""
+    staged = _staged(places)
+    lines = [f"hearth-stage {staged.task.parent} tmpfs mode=755 0 0"]
     for name in Places.__struct_fields__:
-        shown += ["--ro-bind", str(getattr(places, name)), str(getattr(stage, name))]
-    return shown
+        source, target = getattr(places, name), getattr(staged, name)
+        lines.append(f"{_escape(source)} {target} none bind,X-mount.mkdir 0 0")
+    return "\n".join([*lines, ""])
+
+
+def _staged(places: Places) -> Places:
+    sources = [getattr(places, name) for name in Places.__struct_fields__]
+    stage = next(
+        Path(name)
+        for name in _STAGES
+        if Path(name).is_dir() and not any(source.is_relative_to(name) for source in sources)
+    )
+    return Places(task=stage / "t", runtime=stage / "r", run=stage / "s", etc=stage / "e")
+
+
+def _escape(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\134")
+    for plain in (" ", "\t", "\n"):
+        escaped = escaped.replace(plain, f"\\{ord(plain):03o}")
+    return escaped
 
 
 def _inner(places: Places, tmp_mb: int) -> list[str]:
@@ -74,11 +103,11 @@ def _inner(places: Places, tmp_mb: int) -> list[str]:
         *(part for name in _FILES_OF_ETC for part in _show_of_etc(name)),
         *(part for name in FILES_MADE_UP for part in _show_made_up(places.etc, name)),
         *("--proc", "/proc", "--dev", "/dev"),
-        *("--perms", "1777", "--size", str(tmp_mb * _MEBIBYTE), "--tmpfs", "/tmp"),
+        *("--perms", "1777", "--size", str(tmp_mb * _MEBIBYTE), "--tmpfs", _TMP),
         *("--ro-bind", str(places.runtime), "/var/runtime"),
         *("--ro-bind", str(places.task), "/var/task"),
         *("--ro-bind", str(places.run), "/run/hearth"),
-        *("--symlink", "../tmp", "/var/tmp"),
+        *("--symlink", "../tmp", f"/var{_TMP}"),
         *("--remount-ro", "/", "--chdir", "/var/task"),
     ]
 

@@ -9,14 +9,23 @@ network at all, not even egress.
 import logging
 import os
 import select
-import shutil
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from executor.bubblewrap_command import FILES_MADE_UP, Places, build_command
+from executor.bubblewrap_command import (
+    Places,
+    build_command,
+    format_stage_table,
+)
+from executor.bubblewrap_host import (
+    PATH,
+    check_bubblewrap,
+    probe_bubblewrap,
+    write_etc,
+)
 from executor.doorway import Connections, Doorway
 from executor.own_cgroup import (
     create_cgroup,
@@ -36,7 +45,6 @@ LOG = logging.getLogger(__name__)
 RUNTIMES = Path(__file__).parent.parent / "runtimes"
 _START_SECONDS = 10.0
 _END_SECONDS = 5.0
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS = {Runtime.PYTHON: ("python3", "-I", "-S", "/var/runtime/bootstrap.py")}
 
 
@@ -86,11 +94,12 @@ class BubblewrapFactory:
 
     def __init__(self, state_dir: Path, worker_id: str = "") -> None:
         """Raises SandboxError where bubblewrap cannot work at all."""
-        self._bwrap = find_bubblewrap()
+        check_bubblewrap()
         self._worker_id = worker_id
         self._state = State(state_dir)
-        self._etc = _write_etc(state_dir.resolve() / "bubblewrap-etc")
+        self._etc = write_etc(state_dir.resolve() / "bubblewrap-etc")
         self._has_warned = False
+        self._probe()
         # --die-with-parent means the parent's thread; this one lives as long as the executor.
         self._launcher = ThreadPoolExecutor(1, "sandbox-launcher")
 
@@ -102,33 +111,26 @@ class BubblewrapFactory:
                 "Install Docker and set SANDBOX=docker"
             )
             raise SandboxError(message)
-        folder = self._state.create_folder(self.kind, self._worker_id)
-        process: subprocess.Popen[bytes] | None = None
-        try:
-            doorway = Doorway(folder.run)
+        with ExitStack() as undo:
+            folder = self._state.create_folder(self.kind, self._worker_id)
+            undo.callback(_remove_leftovers, folder)
             try:
+                doorway = Doorway(folder.run)
+                undo.callback(doorway.close)
                 process = self._launch(spec, folder)
+                undo.callback(_end_process, process)
                 connections = doorway.accept_both(_START_SECONDS, lambda: _find_death(process))
-            finally:
-                doorway.close()
-            return BubblewrapSandbox(spec, folder, process, connections)
-        except (OSError, SandboxError) as error:
-            if process is not None:
-                _end_process(process, -1)
-            _remove_leftovers(folder)
-            message = f"bubblewrap sandbox did not start: {error}"
-            raise SandboxError(message) from error
-        finally:
-            if process is not None and process.stderr is not None:
-                process.stderr.close()
+            except (OSError, SandboxError) as error:
+                message = f"bubblewrap sandbox did not start: {error}"
+                raise SandboxError(message) from error
+            undo.pop_all()
+        if process.stderr is not None:
+            process.stderr.close()  # the function's stderr is the logs' connection by now
+        return BubblewrapSandbox(spec, folder, process, connections)
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""
-        count = 0
-        for folder in self._state.leftovers(self.kind):
-            _remove_leftovers(folder)
-            count += 1
-        return count
+        return sum(_remove_leftovers(folder) for folder in self._state.leftovers(self.kind))
 
     def close(self) -> None:
         """Let go of the state folder; sandboxes that were not destroyed die with this process."""
@@ -141,20 +143,38 @@ class BubblewrapFactory:
         if not create_cgroup(cgroups, spec.limits, spec.pids_max):
             cgroups = ()
         self._warn_once(spec, is_limited=bool(cgroups))
+        places = Places(
+            task=spec.code_dir.resolve(),
+            runtime=RUNTIMES / spec.runtime,
+            run=folder.run,
+            etc=self._etc,
+        )
         command = build_command(
-            Places(
-                task=spec.code_dir.resolve(),
-                runtime=RUNTIMES / spec.runtime,
-                run=folder.run,
-                etc=self._etc,
-            ),
-            bwrap=self._bwrap,
-            program=_PROGRAMS[spec.runtime],
+            places,
+            _PROGRAMS[spec.runtime],
             tmp_mb=spec.tmp_mb,
             files_to_join=files_to_join(cgroups),
-            as_root=os.geteuid() == 0,
+            stage_table=_write_stage_table(places, folder),
         )
         return self._launcher.submit(_run_command, command).result()
+
+    def _probe(self) -> None:
+        folder = self._state.create_folder(self.kind, self._worker_id)
+        places = Places(task=folder.run, runtime=self._etc, run=folder.run, etc=self._etc)
+        command = build_command(
+            places,
+            ("true",),
+            tmp_mb=1,
+            files_to_join=(),
+            stage_table=_write_stage_table(places, folder),
+        )
+        try:
+            probe_bubblewrap(command)
+        except SandboxError:
+            self._state.close()
+            raise
+        finally:
+            folder.remove()
 
     def _warn_once(self, spec: SandboxSpec, *, is_limited: bool) -> None:
         if self._has_warned:
@@ -172,30 +192,6 @@ class BubblewrapFactory:
         )
 
 
-def find_bubblewrap() -> str:
-    """The path of bwrap. Raises SandboxError that says how to mend what is missing."""
-    bwrap = shutil.which("bwrap", path=_PATH)
-    if bwrap is None:
-        message = "bwrap is not installed. Run: apt-get install bubblewrap"
-        raise SandboxError(message)
-    if os.geteuid() == 0 and shutil.which("setpriv", path=_PATH) is None:
-        message = "setpriv is not installed, without which root cannot be left. Run: apt-get install util-linux"
-        raise SandboxError(message)
-    for setting, off in (
-        ("user/max_user_namespaces", "0"),
-        ("kernel/unprivileged_userns_clone", "0"),
-        ("kernel/apparmor_restrict_unprivileged_userns", "1"),
-    ):
-        path = Path("/proc/sys") / setting
-        with suppress(OSError):
-            if path.read_text().strip() == off:
-                name = setting.replace("/", ".")
-                on = {"0": "15000" if "max" in setting else "1", "1": "0"}[off]
-                message = f"user namespaces are disabled. Run as root: sysctl -w {name}={on}"
-                raise SandboxError(message)
-    return bwrap
-
-
 def _run_command(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
@@ -203,7 +199,7 @@ def _run_command(command: list[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         cwd="/",
-        env={"PATH": _PATH},
+        env={"PATH": PATH},
         start_new_session=True,  # an interrupt at the terminal is for the executor alone
     )
 
@@ -221,8 +217,10 @@ def _open_process(pid: int) -> int:
     return -1
 
 
-def _end_process(process: subprocess.Popen[bytes], bootstrap: int) -> None:
+def _end_process(process: subprocess.Popen[bytes], bootstrap: int = -1) -> None:
     """Kill bwrap, and with it everything in its PID namespace; wait until that is done."""
+    if process.stderr is not None:
+        process.stderr.close()
     process.kill()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
@@ -231,22 +229,21 @@ def _end_process(process: subprocess.Popen[bytes], bootstrap: int) -> None:
         os.close(bootstrap)
 
 
-def _remove_leftovers(folder: SandboxFolder) -> None:
+def _remove_leftovers(folder: SandboxFolder) -> bool:
+    """Remove what is left besides living connections; whether nothing is left."""
     cgroups = tuple(map(Path, folder.owner.cgroups))
-    kill_cgroup(cgroups)
-    remove_cgroup(cgroups)
+    if not (kill_cgroup(cgroups) and remove_cgroup(cgroups)):
+        # Its folder stays: the next executor's `reap` finds it.
+        log_event(LOG, "sandbox.left", level=logging.WARNING, sandbox=folder.id, cgroups=cgroups)
+        return False
     folder.remove()
+    return True
 
 
-def _write_etc(folder: Path) -> Path:
-    """What /etc of every sandbox holds instead of the host's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)
-    for name, text in FILES_MADE_UP.items():
-        path = folder / name
-        if not path.exists() or path.read_text() != text:
-            draft = folder / f".{name}.{os.getpid()}"
-            draft.write_text(text)
-            draft.chmod(0o644)
-            draft.replace(path)
-    return folder
+def _write_stage_table(places: Places, folder: SandboxFolder) -> Path | None:
+    """Only root has to be left, and so only root needs a stage."""
+    if os.geteuid() != 0:
+        return None
+    path = folder.path / "stage"
+    path.write_text(format_stage_table(places))
+    return path

@@ -5,6 +5,7 @@ Not here: what is kept on disk (`code_store`, `code_cache`).
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class CodeSource:
         condition = {} if etag is None else {"IfNoneMatch": etag}
         try:
             answer = self._s3.get_object(Bucket=code.bucket, Key=code.key, **condition)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 _check_length(code, answer["ContentLength"])
                 sha256 = _write(body.iter_chunks(_CHUNK_BYTES), target)
         except ParamValidationError as error:

@@ -7,30 +7,29 @@ folder until one `release`, so that what a sandbox runs from is never evicted un
 """
 
 import errno
+import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from executor.archive import ArchiveError, unpack
 from executor.code_cache import CodeCache
-from executor.code_source import (
-    CodeRejectedError,
-    CodeSource,
-    CodeUnavailableError,
-    Unchanged,
-)
+from executor.code_source import CodeRejectedError, CodeSource, CodeUnavailableError, Download
 from shared import metrics
 from shared.events import Code
+from shared.logging import log_event
 from shared.settings import Settings
 
 __all__ = ["CodeRejectedError", "CodeStore", "CodeUnavailableError", "StoredCode"]
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
+LOG = logging.getLogger(__name__)
+
+_HOST_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,12 @@ class StoredCode:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The newest version of an object that was seen."""
+    """The newest version of an object that was seen, and why it was refused, if it was."""
 
     stored: StoredCode
     etag: str
     looked_at_s: float
+    refused: str | None = None
 
 
 @dataclass(slots=True)
@@ -62,10 +62,13 @@ class CodeStore:
     """The archives of this host. Safe for several threads."""
 
     def __init__(
-        self, settings: Settings, s3: Any, clock_s: Callable[[], float] = time.monotonic  # noqa: ANN401
+        self,
+        settings: Settings,
+        s3: Any,  # noqa: ANN401 - boto3 makes its clients at run time
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        root = Path(settings.state_dir).absolute() / "code"
-        self._cache = CodeCache(root, settings.code_cache_mb << 20)
+        self._root = Path(settings.state_dir).absolute() / "code"
+        self._cache = CodeCache(self._root, settings.code_cache_mb << 20)
         self._source = CodeSource(s3)
         self._check_seconds = settings.code_check_seconds
         self._clock_s = clock_s
@@ -76,42 +79,60 @@ class CodeStore:
     def peek(self, code: Code) -> StoredCode | None:
         """The unpacked archive if it was looked at lately and is in use; never blocks.
 
-        Does not pin: whoever runs from the folder already has it pinned.
+        Does not pin: a sandbox that runs from the folder has it pinned already.
         """
         known = self._fresh(code)
-        return known if known is not None and self._cache.is_pinned(known.sha256) else None
+        if known is None or known.refused or not _is_asked_for(code, known.stored):
+            return None
+        return known.stored if self._cache.is_pinned(known.stored.sha256) else None
 
     def fetch(self, code: Code) -> StoredCode:
         """The unpacked archive, pinned until `release`. Blocks.
 
-        S3 is asked at most every `code_check_seconds` for one object.
-        Raises CodeRejectedError for what the sender must mend, CodeUnavailableError for what may
-        work later.
+        S3 is asked at most every `code_check_seconds` for one object, except that a `sha256` that
+        does not match is looked for at once. Raises CodeRejectedError for what the sender must
+        mend, CodeUnavailableError for what may work later.
         """
         with self._alone(code):
-            fresh = self._fresh(code)
-            if fresh is not None and self._cache.pin(fresh.sha256) is not None:
-                return fresh
-            try:
-                return self._look(code)
-            except OSError as error:
-                if error.errno in _DISK_FULL:
-                    raise CodeUnavailableError(f"the code cache: {error}") from error
-                raise
+            known = self._fresh(code)
+            # What was refused may be mended: the sender must not wait to see it.
+            if known is None or known.refused or not _is_asked_for(code, known.stored):
+                known = self._look(code)
+            if known.refused is None and self._cache.pin(known.stored.sha256) is None:
+                self._forget(code)  # evicted, here or by another process
+                known = self._look(code)
+                if known.refused is None and self._cache.pin(known.stored.sha256) is None:
+                    raise CodeUnavailableError("the code cache is too small for its functions")
+        return self._answer(code, known)
 
     def release(self, stored: StoredCode) -> None:
         """Nothing of one `fetch` runs from the folder any more."""
         self._cache.release(stored.sha256)
 
-    def _fresh(self, code: Code) -> StoredCode | None:
+    def _answer(self, code: Code, known: _Known) -> StoredCode:
+        if known.refused is not None:
+            raise CodeRejectedError("s3Key", known.refused)
+        if not _is_asked_for(code, known.stored):
+            self._cache.release(known.stored.sha256)
+            reason = (
+                f"codeSha256 is {code.sha256}, but s3://{code.bucket}/{code.key} has "
+                f"{known.stored.sha256}: upload the archive again or mend codeSha256"
+            )
+            raise CodeRejectedError("codeSha256", reason)
+        return known.stored
+
+    def _fresh(self, code: Code) -> _Known | None:
         known = self._known.get((code.bucket, code.key))
         if known is None or self._clock_s() - known.looked_at_s >= self._check_seconds:
             return None
-        return known.stored if code.sha256 in (None, known.stored.sha256) else None
+        return known
+
+    def _forget(self, code: Code) -> None:
+        self._known.pop((code.bucket, code.key), None)
 
     @contextmanager
     def _alone(self, code: Code) -> Iterator[None]:
-        """One thread at a time for an object; what nobody waits for is forgotten."""
+        """One thread at a time for an object; an object that nobody fetches needs no lock."""
         place = (code.bucket, code.key)
         with self._lock:
             fetching = self._fetching.setdefault(place, _Fetching())
@@ -125,14 +146,68 @@ class CodeStore:
                 if fetching.users == 0:
                     del self._fetching[place]
 
-    def _look(self, code: Code) -> StoredCode:
-        """Ask S3 for the object, or whether it changed."""
-        place = (code.bucket, code.key)
-        known = self._known.get(place)
-        if known is not None and self._cache.pin(known.stored.sha256) is None:
-            known = None  # evicted
+    def _look(self, code: Code) -> _Known:
+        """Ask S3 whether the object changed, and take the new version if so."""
+        known = self._known.get((code.bucket, code.key))
         looked_at_s = self._clock_s()
+        temporary = self._cache.make_temporary()
         try:
-            stored, etag = self._obtain(code, known)
-        except (CodeRejectedError, CodeUnavailableError):
-            self._known.pop(place, None) ...
+            download = self._source.download(
+                code, temporary / "archive", known.etag if known else None
+            )
+            if download is not None:
+                known = self._take(code, download, temporary)
+                metrics.CODE_FETCHES.labels("refused" if known.refused else "downloaded").inc()
+            else:
+                metrics.CODE_FETCHES.labels("unchanged").inc()
+        except CodeRejectedError:
+            metrics.CODE_FETCHES.labels("refused").inc()
+            self._forget(code)
+            raise
+        except CodeUnavailableError as error:
+            # What ran a minute ago may run on while S3 is away; the sender's own hash decides.
+            if known is None or not _is_asked_for(code, known.stored):
+                raise
+            log_event(
+                LOG,
+                "code.stale",
+                level=logging.WARNING,
+                object=f"{code.bucket}/{code.key}",
+                reason=error,
+            )
+        except OSError as error:
+            if error.errno not in _HOST_SHORTAGES:
+                raise
+            raise CodeUnavailableError(f"the code cache: {error}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        assert known is not None, "S3 calls unchanged what was never seen"
+        self._known[code.bucket, code.key] = known = replace(known, looked_at_s=looked_at_s)
+        return known
+
+    def _take(self, code: Code, download: Download, temporary: Path) -> _Known:
+        """Unpack and publish a downloaded archive, unless it is here already."""
+        stored = StoredCode(self._root / download.sha256, download.sha256)
+        if not stored.path.is_dir():
+            unpacked = temporary / "unpacked"
+            unpacked.mkdir()
+            try:
+                size_bytes = unpack(temporary / "archive", unpacked)
+            except ArchiveError as error:
+                # Remembered, so that a bomb is not unpacked at every call.
+                refused = f"s3://{code.bucket}/{code.key} {error}"
+                return _Known(stored, download.etag, 0, refused)
+            self._cache.publish(stored.sha256, unpacked, size_bytes)
+            self._evict()
+            self._cache.release(stored.sha256)
+        return _Known(stored, download.etag, 0)
+
+    def _evict(self) -> None:
+        gone = set(self._cache.evict())
+        for place, known in list(self._known.items()):
+            if known.stored.sha256 in gone:
+                self._known.pop(place, None)
+
+
+def _is_asked_for(code: Code, stored: StoredCode) -> bool:
+    return code.sha256 in (None, stored.sha256)

@@ -36,14 +36,13 @@ class Doorway:
         """Listen; from now on a bootstrap may connect."""
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # By way of the descriptor: a Unix socket address has 107 bytes, a state folder may have more.
+        # By the descriptor: a socket's address has 107 bytes at most, a state folder may have more.
         self._listener.bind(f"/proc/self/fd/{self._folder}/{SOCKET_NAME}")
-        os.chmod(SOCKET_NAME, 0o666, dir_fd=self._folder)
+        # The sandbox's user is another one; the folder above is closed to everybody else.
+        os.chmod(SOCKET_NAME, 0o666, dir_fd=self._folder)  # noqa: S103
         self._listener.listen(2)
 
-    def accept_both(
-        self, time_limit_s: float, find_death: Callable[[], str | None]
-    ) -> Connections:
+    def accept_both(self, time_limit_s: float, find_death: Callable[[], str | None]) -> Connections:
         """Wait for the bootstrap. `find_death` says how the sandbox died, None while it lives.
 
         Raises SandboxError when it died or the time limit has passed; listens no longer then.
@@ -66,7 +65,7 @@ class Doorway:
         finally:
             self.close()
         for connection in found.values():
-            connection.setblocking(False)
+            connection.settimeout(0)
         return Connections(found[b"C"], found[b"L"], pid)
 
     def close(self) -> None:

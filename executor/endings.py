@@ -1,100 +1,77 @@
 """How an invocation ended, in the words its sender reads: pure interpretation."""
 
+from dataclasses import dataclass
+
 from executor.invocation import Ending
 from executor.sandbox import Exit
 from shared.events import Failure, Limits, Outcome, Readings
 
 
-def interpret_answer(
-    failure: Failure | None,
-    body: bytes,
-    readings: Readings,
-    *,
-    run_us: int,
-    logs: str,
-    truncated: bool,
-    memory_mb: int,
-) -> Ending:
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of a run, however it ended."""
+
+    run_us: int
+    readings: Readings | None
+    logs: str
+    logs_truncated: bool
+
+    def end(self, outcome: Outcome, failure: Failure | None, output: bytes = b"null") -> Ending:
+        """The ending that these remains belong to."""
+        return Ending(
+            outcome=outcome,
+            run_us=self.run_us,
+            output=output,
+            failure=failure,
+            logs=self.logs,
+            logs_truncated=self.logs_truncated,
+            readings=self.readings,
+        )
+
+
+def interpret_answer(failure: Failure | None, body: bytes, limits: Limits, left: Remains) -> Ending:
     """The function answered: it succeeded, failed, or failed because the kernel killed a part."""
     if failure is None:
-        outcome = Outcome.SUCCEEDED
-    elif count_oom_kills(readings.after) > count_oom_kills(readings.before):
-        outcome = Outcome.OUT_OF_MEMORY
-        failure = Failure(
-            type="Sandbox.OutOfMemory",
-            message=f"A process of the function was killed at its limit of {memory_mb} MB; then: "
-            f"{failure.message}",
-            stack=failure.stack,
+        return left.end(Outcome.SUCCEEDED, None, body)
+    readings = left.readings
+    if readings and count_oom_kills(readings.after) > count_oom_kills(readings.before):
+        message = (
+            f"A process of the function was killed at its limit of {limits.memory_mb} MB; then: "
+            f"{failure.message}"
         )
-    else:
-        outcome = Outcome.FAILED
-    return Ending(
-        outcome=outcome,
-        run_us=run_us,
-        output=b"null" if failure else body,
-        failure=failure,
-        logs=logs,
-        logs_truncated=truncated,
-        readings=readings,
-    )
+        killed = Failure(type="Sandbox.OutOfMemory", message=message, stack=failure.stack)
+        return left.end(Outcome.OUT_OF_MEMORY, killed)
+    return left.end(Outcome.FAILED, failure)
 
 
-def init_failed(failure: Failure, logs: str, *, truncated: bool) -> Ending:
-    """The function's module could not be loaded."""
-    return Ending(outcome=Outcome.FAILED, failure=failure, logs=logs, logs_truncated=truncated)
-
-
-def timed_out(
-    timeout_ms: int, readings: Readings | None, *, run_us: int, logs: str, truncated: bool
-) -> Ending:
+def timed_out(limits: Limits, left: Remains) -> Ending:
     """The deadline passed; the wording is Lambda's."""
-    seconds = timeout_ms / 1000
-    return Ending(
-        outcome=Outcome.TIMED_OUT,
-        run_us=run_us,
-        failure=Failure(
-            type="Sandbox.Timedout",
-            message=f"Task timed out after {seconds:.2f} seconds. Raise timeoutMs (at most 900000) "
-            "or make the function faster.",
-        ),
-        logs=logs,
-        logs_truncated=truncated,
-        readings=readings,
+    message = (
+        f"Task timed out after {limits.timeout_ms / 1000:.2f} seconds. "
+        "Raise timeoutMs (at most 900000) or make the function faster."
     )
+    return left.end(Outcome.TIMED_OUT, Failure(type="Sandbox.Timedout", message=message))
 
 
-def crashed(
-    why: Exit,
-    readings: Readings | None,
-    *,
-    run_us: int,
-    logs: str,
-    truncated: bool,
-    limits: Limits,
-) -> Ending:
+def crashed(why: Exit, limits: Limits, left: Remains) -> Ending:
     """The sandbox's process is gone: out of memory, or by its own doing."""
     if why.out_of_memory:
-        outcome = Outcome.OUT_OF_MEMORY
-        failure = Failure(
-            type="Sandbox.OutOfMemory",
-            message=f"The function needed more than its limit of {limits.memory_mb} MB and was "
-            "killed. Raise memoryMb.",
+        message = (
+            f"The function needed more than its limit of {limits.memory_mb} MB and was killed. "
+            "Raise memoryMb."
         )
-    else:
-        outcome = Outcome.CRASHED
-        failure = Failure(
-            type="Runtime.ExitError",
-            message=f"Runtime exited with error: {why.reason}. The function ended its process "
-            "instead of returning.",
-        )
-    return Ending(
-        outcome=outcome,
-        run_us=run_us,
-        failure=failure,
-        logs=logs,
-        logs_truncated=truncated,
-        readings=readings,
+        return left.end(Outcome.OUT_OF_MEMORY, Failure(type="Sandbox.OutOfMemory", message=message))
+    message = (
+        f"Runtime exited with error: {why.reason}. "
+        "The function ended its process instead of returning."
     )
+    return left.end(Outcome.CRASHED, Failure(type="Runtime.ExitError", message=message))
+
+
+def broke_protocol(reason: str, left: Remains) -> Ending:
+    """The sandbox sent what no bootstrap sends: it is not believed any more."""
+    message = f"The sandbox sent {reason}: only the runtime may write to its socket."
+    return left.end(Outcome.CRASHED, Failure(type="Sandbox.ProtocolViolation", message=message))
 
 
 def count_oom_kills(files: dict[str, str]) -> int:

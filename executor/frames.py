@@ -30,7 +30,7 @@ _encode_head = json.Encoder().encode
 
 
 class FrameError(Exception):
-    """What arrived is no frame, or one that is larger than agreed. The sandbox is not to be used."""
+    """What arrived is no frame, or larger than agreed. The sandbox is not to be used any more."""
 
 
 class Frame(Struct, frozen=True):

@@ -136,12 +136,19 @@ def finish(
     return _finished(request, execution, ending.readings, now_ms)
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The sender must mend a field before this can run."""
+
+    field: str
+    reason: str
+
+
 def reject(
     request: InvocationRequested | InvocationRejected,
-    delivery: Delivery,
-    field_name: str,
-    reason: str,
+    refused: Refused,
     *,
+    attempt: int,
     worker_id: str,
     now_ms: int,
 ) -> InvocationFinished:
@@ -151,11 +158,13 @@ def reject(
         outcome=Outcome.REJECTED,
         requested_at_ms=request.occurred_at_ms,
         runtime=request.runtime if isinstance(request, InvocationRequested) else None,
-        attempt=delivery.attempt,
+        attempt=attempt,
         worker_id=worker_id,
         reply_to=request.reply_to,
         answer=Answer(
-            failure=bound_failure(Failure(type="Rejected", message=f"{field_name}: {reason}"))
+            failure=bound_failure(
+                Failure(type="Rejected", message=f"{refused.field}: {refused.reason}")
+            )
         ),
     )
     return _finished(request, execution, None, now_ms)

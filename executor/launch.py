@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from executor.background import Background
 from executor.code_store import CodeRejectedError, CodeStore, CodeUnavailableError, StoredCode
-from executor.invocation import Ending, Invocation
+from executor.invocation import Ending, Invocation, Refused
 from executor.pool import PoolKey, key_of
 from executor.sandbox import Sandbox, SandboxError, SandboxFactory, SandboxSpec
 from executor.seat import Seat
@@ -32,14 +32,6 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The sender must mend something before this can run."""
-
-    field: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a sandbox is started from."""
 
@@ -52,26 +44,17 @@ class ShuttingDownError(Exception):
     """The executor stops while something was waited for; the invocation stays pending."""
 
 
+@dataclass(slots=True)
 class Launcher:
     """Starts and destroys sandboxes for the loop."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        factory: SandboxFactory,
-        code_store: CodeStore,
-        s3: Any,  # noqa: ANN401 - boto3 makes its clients at run time
-        log: Log,
-        background: Background,
-        memory_mb_max: int,
-    ) -> None:
-        self._settings = settings
-        self._factory = factory
-        self._code_store = code_store
-        self._s3 = s3
-        self._log = log
-        self._background = background
-        self.memory_mb_max = memory_mb_max
+    _settings: Settings
+    _factory: SandboxFactory
+    _code_store: CodeStore
+    _s3: Any  # boto3 makes its clients at run time
+    _log: Log
+    _background: Background
+    memory_mb_max: int  # of all sandboxes together
 
     @property
     def kind(self) -> str:
@@ -94,9 +77,6 @@ class Launcher:
             return Plan(key_of(request, code.sha256), limits, code)
 
         self._submit(work, done)
-
-    def release_code(self, plan: Plan) -> None:
-        """A plan that was not needed."""
 
     def start(self, invocation: Invocation, plan: Plan, done: Callable[[Seat], None]) -> None:
         """A new sandbox, connected."""
@@ -121,15 +101,21 @@ class Launcher:
             metrics.SANDBOX_STARTS.labels(self._factory.kind).inc()
             log_event(LOG, "sandbox.started", function_id=spec.function_id, sandbox=sandbox.id,
                       sandbox_us=invocation.sandbox_us)  # fmt: skip
-            return Seat(sandbox, plan.key, plan.limits, self._settings.logs_inline_bytes_max)
+            logs_max = self._settings.logs_inline_bytes_max
+            return Seat(sandbox, plan.key, plan.limits, plan.code, logs_max)
 
         self._submit(work, done)
+
+    def release_code(self, plan: Plan) -> None:
+        """A plan that was not needed: a warm sandbox holds the same code."""
+        self._code_store.release(plan.code)
 
     def destroy(self, seat: Seat, reason: str) -> None:
         """Remove a sandbox that left the loop and tell the log why."""
 
         def work() -> None:
             seat.sandbox.destroy()
+            self._code_store.release(seat.code)
             metrics.SANDBOX_STOPS.labels(reason).inc()
             self._tell_stopped(seat.sandbox, reason)
 

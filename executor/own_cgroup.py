@@ -79,21 +79,24 @@ def kill_cgroup(folders: Iterable[Path]) -> bool:
     return True
 
 
-def remove_cgroup(folders: Iterable[Path]) -> None:
-    """Remove the folders, waiting for the kernel to let go; may be called again."""
-    for folder in folders:
-        deadline = time.monotonic() + _EMPTY_SECONDS
-        while True:
-            try:
-                folder.rmdir()
-            except FileNotFoundError:
-                break
-            except OSError:  # busy: the last process is not quite gone
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.002)
-            else:
-                break
+def remove_cgroup(folders: Iterable[Path]) -> bool:
+    """Remove the folders once the kernel lets go; whether none is left. May be called again."""
+    left = [folder for folder in folders if not _remove_folder(folder)]
+    return not left
+
+
+def _remove_folder(folder: Path) -> bool:
+    deadline = time.monotonic() + _EMPTY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError:  # busy: the last process is not quite gone
+            time.sleep(0.002)
+        else:
+            return True
+    return False
 
 
 def _delegating_parents(mine: dict[str, Path]) -> list[Path]:

@@ -48,14 +48,7 @@ def build(settings: Settings) -> tuple[Executor, Inbox]:
     reaped = factory.reap()
     if reaped:
         log_event(LOG, "sandbox.reaped", count=reaped)
-    inbox = RedisInbox(
-        settings.redis_address,
-        REQUESTS,
-        consumer=make_consumer_name(STAGE),
-        partitions=settings.partitions,
-        claim_idle_ms=settings.claim_idle_ms,
-        overlapped=True,
-    )
+    inbox = RedisInbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
     s3 = make_client(settings, "s3", connections=_BACKGROUND_THREADS)
     background = Background(_BACKGROUND_THREADS)
     code_store = CodeStore(settings, s3)

@@ -10,7 +10,7 @@ KILLED = _SHELL_SIGNAL_BASE + signal.SIGKILL
 
 
 def describe_status(status: int) -> str:
-    """"exit status 3" or "signal: killed"; negative statuses are subprocess's way of signals."""
+    """Such as "exit status 3" or "signal: killed"; subprocess writes signals as negative."""
     number = -status if status < 0 else status - _SHELL_SIGNAL_BASE
     name = signal.strsignal(number) if 0 < number < signal.NSIG else None
     return f"signal: {name.lower()}" if name else f"exit status {status}"

@@ -175,8 +175,11 @@ class Meter:
         return _Peak(Accuracy.UPPER_BOUND if _PEAKS & set(self._descriptors) else Accuracy.NONE)
 
     def _open_quota(self, cgroups: Mapping[str, Path]) -> dict[str, int]:
-        names = ("cpu.max",) if self.source == "cgroup2" else ("cpu.cfs_period_us", "cpu.cfs_quota_us")
-        folder = cgroups.get(UNIFIED if self.source == "cgroup2" else "cpu")
+        names: tuple[str, ...] = ("cpu.cfs_period_us", "cpu.cfs_quota_us")
+        controller = "cpu"
+        if self.source == "cgroup2":
+            names, controller = ("cpu.max",), UNIFIED
+        folder = cgroups.get(controller)
         return {name: self._open(folder / name, os.O_WRONLY) for name in names} if folder else {}
 
     def _open_freezer(self, cgroups: Mapping[str, Path]) -> _Freezer:

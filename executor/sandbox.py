@@ -28,7 +28,7 @@ class SandboxSpec:
     function_id: str
     runtime: Runtime
     handler: str
-    code_dir: Path  # unpacked archive, read-only in the sandbox as /var/task
+    code_dir: Path  # unpacked archive, read-only as /var/task; any user may read what is in it
     code_sha256: str
     limits: Limits
     network: Network
@@ -62,7 +62,8 @@ class Sandbox(Protocol):
         """Kill everything in it and remove what belongs to it. Blocks; may be called again.
 
         Afterwards no process, mount, container, cgroup or file of it is left, both sockets and the
-        meter are closed, and only `id` and `spec` may be used.
+        meter are closed, and only `id` and `spec` may be used. Raises nothing: what cannot be
+        removed now (the engine does not answer) is logged and left to the next executor's `reap`.
         """
         ...
 
@@ -74,6 +75,8 @@ class SandboxFactory(Protocol):
 
     def start(self, spec: SandboxSpec) -> Sandbox:
         """A sandbox whose bootstrap has connected and loaded nothing of the function yet.
+
+        Its hello has been read: `control` is silent until a frame is sent.
 
         Blocks. Memory and process limits hold from the first instruction; the CPU quota does not
         yet: start and init run at full speed, `meter.limit_cpu` is called after init.

@@ -14,12 +14,15 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from msgspec import DecodeError, Struct, ValidationError, json
+
+_UNFINISHED_SECONDS = 60
 
 
 class Owner(Struct, frozen=True, kw_only=True):
@@ -58,7 +61,9 @@ class State:
         """Folders of sandboxes of this kind whose executor is dead."""
         for path in sorted(self._sandboxes.iterdir()):
             folder = SandboxFolder.read(path)
-            if folder and folder.owner.kind == kind and not self.is_alive(folder.owner.executor):
+            if folder is None:
+                _remove_unfinished(path)
+            elif folder.owner.kind == kind and not self.is_alive(folder.owner.executor):
                 yield folder
 
     def is_alive(self, executor: str) -> bool:
@@ -136,6 +141,13 @@ class SandboxFolder:
             shutil.rmtree(self.path)
 
 
+def _remove_unfinished(path: Path) -> None:
+    """A folder without an owner: its executor died in the middle of making it, or is making it."""
+    with suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
+            shutil.rmtree(path)
+
+
 def _take_lock(path: Path) -> int:
     """A descriptor that holds the lock of `path`; negative if another process holds it."""
     while True:
@@ -147,6 +159,6 @@ def _take_lock(path: Path) -> int:
             return -1
         # Between open and lock another executor may have found it unlocked and removed it.
         with suppress(FileNotFoundError):
-            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
         os.close(descriptor)

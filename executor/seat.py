@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from executor.endings import Remains
+from executor.code_store import StoredCode
 from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
 from executor.invocation import Invocation
 from executor.pool import PoolKey
@@ -38,7 +40,6 @@ class Head(msgspec.Struct):
     failure: FailureHead | None = None
 
 
-
 def read_head(frame: Frame) -> Head:
     """The frame's head; raises FrameError for anything else than the bootstrap writes."""
     try:
@@ -54,6 +55,7 @@ class Seat:
     sandbox: Sandbox
     key: PoolKey
     limits: Limits
+    code: StoredCode  # pinned for as long as the sandbox lives
     logs_bytes_max: int
     invocation: Invocation | None = None
     initialised: bool = False
@@ -103,7 +105,7 @@ class Seat:
                 control.sendall(frame[sent:])
                 control.settimeout(0.0)
         except (BlockingIOError, ConnectionError, TimeoutError):
-            control.setblocking(False)
+            control.settimeout(0.0)
 
     def read_frames(self) -> list[Frame] | None:
         """Frames that have come; None when the bootstrap is gone. Raises FrameError."""
@@ -140,12 +142,27 @@ class Seat:
         self._log.clear()
         return text, truncated
 
-    def read_meter(self, invocation: Invocation) -> Readings:
-        """The second readings."""
-        meter = self.sandbox.meter
-        return Readings(
-            source=meter.source,
-            accuracy=meter.accuracy,
-            before=invocation.readings_before,
-            after=meter.after(),
-        )
+    def elapsed_us(self) -> int:
+        """How long the present invocation has been waited for."""
+        assert self.invocation is not None
+        return (time.monotonic_ns() - self.invocation.called_at_ns) // 1_000
+
+    def remains(self, run_us: int) -> Remains:
+        """What is left of the run: the second readings and the output so far.
+
+        A seat that was not initialised ran nothing and has no readings.
+        """
+        invocation = self.invocation
+        assert invocation is not None
+        readings = None
+        if self.initialised:
+            meter = self.sandbox.meter
+            readings = Readings(
+                source=meter.source,
+                accuracy=meter.accuracy,
+                before=invocation.readings_before,
+                after=meter.after(),
+            )
+        self.read_logs()  # after the readings: reading costs time, the peak does not wait
+        text, truncated = self.take_log()
+        return Remains(run_us if self.initialised else 0, readings, text, truncated)

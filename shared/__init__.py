@@ -1,1 +1,1 @@
-"""What every stage stands on: events, log, inbox, runner, settings, metrics. No domain decisions."""
+"""What every stage stands on: events, log, inbox, runner, settings. No domain decisions."""

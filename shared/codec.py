@@ -3,7 +3,7 @@
 The encoder and the decoder are built once; building them costs more than a thousand events.
 """
 
-from msgspec import DecodeError, ValidationError, json
+from msgspec import DecodeError, Struct, ValidationError, json
 
 from shared.events import Anything, Event
 
@@ -11,6 +11,13 @@ EVENT_BYTES_MAX = 256 * 1024
 
 _encoder = json.Encoder()
 _decoder = json.Decoder(Anything)
+
+
+class _Header(Struct):
+    invocation_id: str = ""
+
+
+_header_decoder = json.Decoder(_Header)
 
 
 class UndecodableError(Exception):
@@ -27,6 +34,15 @@ def encode(event: Event) -> bytes:
 def decode(payload: bytes) -> Anything:
     """The event in `payload`; raises UndecodableError with the reason."""
     try:
-        return _decoder.decode(payload)
+        event: Anything = _decoder.decode(payload)
     except (DecodeError, ValidationError, RecursionError) as error:
         raise UndecodableError(str(error)) from error
+    return event
+
+
+def read_invocation_id(payload: bytes) -> str:
+    """The invocation that some bytes belong to, as far as they can be read; empty otherwise."""
+    try:
+        return _header_decoder.decode(payload).invocation_id
+    except (DecodeError, ValidationError, RecursionError):
+        return ""

@@ -1,16 +1,22 @@
 """The events: immutable facts in past tense, each written by one stage.
 
 Not here: how they are stored (`codec`), where they flow (`topology`), what is decided from them.
-Sizes are bytes, times are integer microseconds (`_us`) or milliseconds (`_ms`), money is US dollars.
+Sizes are bytes, times are integer microseconds (`_us`) or milliseconds (`_ms`), money is US
+dollars.
 A new field needs a default; a changed meaning needs a new tag and an upcast in `codec`.
 """
 
 from enum import StrEnum
 from hashlib import blake2b
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 NO_OUTPUT = Raw(b"null")
+
+
+def _null() -> Raw:
+    """A factory, since a Raw default has no place in a JSON Schema."""
+    return NO_OUTPUT
 
 
 class Outcome(StrEnum):
@@ -52,7 +58,7 @@ class Accuracy(StrEnum):
     """How far a memory peak may be trusted (`docs/design.md`, measuring)."""
 
     EXACT = "exact"  # the kernel's own high-water mark of the cgroup, reset before the invocation
-    PROCESS_EXACT = "process_exact"  # the process's high-water mark, reset before; children not seen
+    PROCESS_EXACT = "process_exact"  # the process's own mark, reset before; children not seen
     UPPER_BOUND = "upper_bound"  # the highest of the sandbox's lifetime
     NONE = "none"  # nothing was measured
 
@@ -77,14 +83,14 @@ class Value(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of an event."""
 
 
-class S3Object(Value):
+class S3Object(Value, frozen=True):
     """Where something too large for an event lies."""
 
     bucket: str
     key: str
 
 
-class Code(Value):
+class Code(Value, frozen=True):
     """The archive of a function."""
 
     bucket: str
@@ -92,7 +98,7 @@ class Code(Value):
     sha256: str | None = None  # hex; where given, the archive must match it
 
 
-class Failure(Value):
+class Failure(Value, frozen=True):
     """Why an invocation has no output, in words for the sender."""
 
     type: str  # Lambda's spelling where Lambda has one: Runtime.ImportModuleError
@@ -100,10 +106,10 @@ class Failure(Value):
     stack: tuple[str, ...] = ()
 
 
-class Answer(Value):
+class Answer(Value, frozen=True):
     """What the function gave back."""
 
-    output: Raw = NO_OUTPUT  # JSON as the function wrote it
+    output: Raw = field(default_factory=_null)  # JSON as the function wrote it
     output_s3: S3Object | None = None  # set instead of `output` when it is large
     failure: Failure | None = None
     logs: str = ""
@@ -111,7 +117,7 @@ class Answer(Value):
     output_files: tuple[S3Object, ...] = ()
 
 
-class Limits(Value):
+class Limits(Value, frozen=True):
     """What the sandbox was granted. No quota: the CPU is not limited."""
 
     memory_mb: int
@@ -120,7 +126,7 @@ class Limits(Value):
     cpu_period_us: int = 20_000
 
 
-class Phases(Value):
+class Phases(Value, frozen=True):
     """Where the wall-clock time of one invocation went, as the executor saw it."""
 
     queued_us: int = 0  # from the request's append to a sandbox being free for it
@@ -130,7 +136,7 @@ class Phases(Value):
     run_us: int = 0  # the handler called until its answer was read
 
 
-class Readings(Value):
+class Readings(Value, frozen=True):
     """Raw text of the kernel's files, by short name, before and after one invocation."""
 
     source: str  # cgroup1 | cgroup2 | process
@@ -139,7 +145,7 @@ class Readings(Value):
     after: dict[str, str]
 
 
-class Execution(Value):
+class Execution(Value, frozen=True):
     """What stays true about one invocation from its end to its publication."""
 
     function_id: str
@@ -153,10 +159,10 @@ class Execution(Value):
     reply_to: str | None = None
     limits: Limits | None = None
     phases: Phases = Phases()
-    answer: Answer = Answer()
+    answer: Answer = field(default_factory=Answer)
 
 
-class Breakdown(Value):
+class Breakdown(Value, frozen=True):
     """Where the run phase went; the parts add up to it."""
 
     on_cpu_us: int = 0
@@ -167,7 +173,7 @@ class Breakdown(Value):
     unattributed_us: int = 0
 
 
-class Profile(Value):
+class Profile(Value, frozen=True):
     """What one invocation used."""
 
     cpu_user_us: int = 0
@@ -189,14 +195,14 @@ class Profile(Value):
     missing: tuple[str, ...] = ()  # readings that were absent or unreadable
 
 
-class Finding(Value):
+class Finding(Value, frozen=True):
     """One thing the tuner noticed and the figures that show it."""
 
     kind: FindingKind
     evidence: str
 
 
-class Advice(Value):
+class Advice(Value, frozen=True):
     """What the tuner recommends for a function."""
 
     memory_mb: int
@@ -222,7 +228,7 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=T
     schema_version: int = 1
 
 
-class InvocationRequested(Event, tag=True):
+class InvocationRequested(Event, frozen=True, tag=True):
     """A message was accepted; everything in it is valid."""
 
     function_id: str
@@ -231,14 +237,14 @@ class InvocationRequested(Event, tag=True):
     code: Code
     memory_mb: int
     timeout_ms: int
-    input: Raw = NO_OUTPUT
+    input: Raw = field(default_factory=_null)
     input_s3: S3Object | None = None
     env_vars: dict[str, str] = {}
     network: Network = Network.EGRESS
     reply_to: str | None = None
 
 
-class InvocationRejected(Event, tag=True):
+class InvocationRejected(Event, frozen=True, tag=True):
     """A message named a request id, but cannot be run."""
 
     function_id: str
@@ -247,7 +253,7 @@ class InvocationRejected(Event, tag=True):
     reply_to: str | None = None
 
 
-class SandboxStarted(Event, tag=True):
+class SandboxStarted(Event, frozen=True, tag=True):
     """A sandbox was created for a function."""
 
     function_id: str
@@ -259,7 +265,7 @@ class SandboxStarted(Event, tag=True):
     init_us: int
 
 
-class SandboxStopped(Event, tag=True):
+class SandboxStopped(Event, frozen=True, tag=True):
     """A sandbox is gone and why."""
 
     function_id: str
@@ -268,21 +274,21 @@ class SandboxStopped(Event, tag=True):
     reason: str
 
 
-class InvocationFinished(Event, tag=True):
+class InvocationFinished(Event, frozen=True, tag=True):
     """The function ran, or never will."""
 
     execution: Execution
     readings: Readings | None = None
 
 
-class InvocationProfiled(Event, tag=True):
+class InvocationProfiled(Event, frozen=True, tag=True):
     """The readings were understood."""
 
     execution: Execution
     profile: Profile
 
 
-class InvocationTuned(Event, tag=True):
+class InvocationTuned(Event, frozen=True, tag=True):
     """The advice for the function was brought up to date with this invocation."""
 
     execution: Execution
@@ -290,7 +296,7 @@ class InvocationTuned(Event, tag=True):
     advice: Advice | None = None  # none for what never ran
 
 
-class ResultPublished(Event, tag=True):
+class ResultPublished(Event, frozen=True, tag=True):
     """The result can be read by its sender."""
 
     function_id: str
@@ -299,7 +305,7 @@ class ResultPublished(Event, tag=True):
     document_bytes: int
 
 
-class DeadLettered(Event, tag=True):
+class DeadLettered(Event, frozen=True, tag=True):
     """An entry that no stage could take, kept with its bytes."""
 
     stage: str

@@ -55,7 +55,8 @@ class Inbox(Protocol):
 
     def flush(self) -> int:
         """Send what is queued and wait for the answers; returns how many commits were fenced off,
-        since the last flush. Raises LogUnavailableError."""
+        since the last flush. Raises LogUnavailableError.
+        """
         ...
 
     def hold(self) -> None:

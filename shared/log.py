@@ -128,7 +128,7 @@ class Log:
             if not self._redis.exists(name):
                 continue
             groups = [group for group in self._redis.xinfo_groups(name)
-                      if group["name"] == (stream.group or "").encode()]  # fmt: skip
+                      if group["name"] == stream.group.encode()]  # fmt: skip
             # No group yet: nobody has read anything. No lag: Redis cannot tell after a trim.
             lag = groups[0]["lag"] if groups else None
             total += self._redis.xlen(name) if lag is None else lag + groups[0]["pending"]
@@ -180,7 +180,8 @@ class Log:
     @_waiting_for_redis
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
         """Take or keep the lead of a stage of which one consumer may be active."""
-        return bool(self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms]) == 1)
+        reply = self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms])
+        return bool(reply == 1)
 
     @_waiting_for_redis
     def resign(self, stage: str, consumer: str) -> None:
@@ -214,7 +215,7 @@ class Log:
         if not self._redis.exists(name):
             return "0-0", set()
         for group in self._redis.xinfo_groups(name):
-            if group["name"] == (stream.group or "").encode():
+            if group["name"] == stream.group.encode():
                 entries = self._redis.xpending_range(name, stream.group, "-", "+", 100_000)
                 return group["last-delivered-id"].decode(), {one["message_id"] for one in entries}
         return "0-0", set()

@@ -1,6 +1,7 @@
 """Logging: stdlib records with stable dotted keys and fields, one line each.
 
-    log_event(LOG, "sandbox.started", function_id="thumb", sandbox_us=212000)
+log_event(LOG, "sandbox.started", function_id="thumb", sandbox_us=212000) writes
+`sandbox.started function_id=thumb sandbox_us=212000`.
 """
 
 import logging
@@ -26,4 +27,5 @@ def log_event(
 ) -> None:
     """One record: `key field=value field=value`."""
     if log.isEnabledFor(level):
-        log.log(level, "%s", " ".join([key, *(f"{name}={value!s}" for name, value in fields.items())]))
+        pairs = (f"{name}={value!s}" for name, value in fields.items())
+        log.log(level, "%s", " ".join([key, *pairs]))

@@ -18,11 +18,9 @@ from prometheus_client import (
     multiprocess,
 )
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300, 900)
 
-JOBS_PROCESSED = Counter(
-    "worker_jobs_processed", "Invocations that ended, by runtime and outcome.", ["runtime", "outcome"]
-)
+JOBS_PROCESSED = Counter("worker_jobs_processed", "Invocations that ended.", ["runtime", "outcome"])
 EVAL_DURATION = Histogram(
     "worker_eval_duration_seconds", "Run phase of an invocation.", ["runtime"], buckets=_SECONDS
 )
@@ -51,9 +49,7 @@ WAITING = Gauge(
     ["stage", "dependency"],
     multiprocess_mode="livemax",
 )
-RETRIES = Counter(
-    "hearth_retries", "Tries that met an absent dependency.", ["stage", "dependency"]
-)
+RETRIES = Counter("hearth_retries", "Tries that met an absent dependency.", ["stage", "dependency"])
 STARTED = Gauge(
     "hearth_stage_started_timestamp_seconds",
     "When the newest process of a stage started.",
@@ -63,7 +59,7 @@ STARTED = Gauge(
 SANDBOX_STARTS = Counter("hearth_sandbox_starts", "Sandboxes started (cold starts).", ["kind"])
 SANDBOX_STOPS = Counter("hearth_sandbox_stops", "Sandboxes destroyed, by reason.", ["reason"])
 SANDBOXES = Gauge(
-    "hearth_sandboxes", "Sandboxes by state: starting, busy, idle.", ["state"], multiprocess_mode="livesum"
+    "hearth_sandboxes", "Sandboxes: busy, idle.", ["state"], multiprocess_mode="livesum"
 )
 SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
 CODE_FETCHES = Counter(
@@ -85,7 +81,7 @@ def render(folder: Path | None) -> bytes:
         return generate_latest(REGISTRY)
     for pid in {file.stem.rpartition("_")[2] for file in folder.glob("*.db")}:
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            multiprocess.mark_process_dead(int(pid), path=os.fspath(folder))
+            multiprocess.mark_process_dead(int(pid), path=os.fspath(folder))  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, path=os.fspath(folder))
+    multiprocess.MultiProcessCollector(registry, path=os.fspath(folder))  # type: ignore[no-untyped-call]
     return generate_latest(registry)

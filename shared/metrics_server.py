@@ -16,14 +16,12 @@ from shared.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
-_WAITING = re.compile(r'^hearth_waiting\{(?P<labels>[^}]*)\} (?P<value>\S+)$', re.MULTILINE)
+_WAITING = re.compile(r"^hearth_waiting\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 
 
 def read_health(text: str) -> tuple[bool, list[str]]:
     """Whether all is well, and what is waited for, out of the metrics' text."""
-    waiting = [
-        match["labels"] for match in _WAITING.finditer(text) if float(match["value"]) > 0
-    ]
+    waiting = [match["labels"] for match in _WAITING.finditer(text) if float(match["value"]) > 0]
     return not waiting, waiting
 
 
@@ -31,7 +29,7 @@ def make_server(settings: Settings, folder: Path | None) -> ThreadingHTTPServer:
     """A server that is ready to `serve_forever`."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_GET(self) -> None:
             text = metrics.render(folder)
             match self.path.partition("?")[0]:
                 case "/metrics":

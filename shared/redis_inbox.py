@@ -23,10 +23,11 @@ from contextlib import closing, suppress
 from typing import Any
 
 from shared import metrics
-from shared.codec import encode
+from shared.codec import encode, read_invocation_id
 from shared.events import DeadLettered, Event, derive_event_id
 from shared.inbox import Delivery, LogUnavailableError
 from shared.scripts import DIGESTS, TEXTS
+from shared.settings import Settings
 from shared.topology import Stream, key, stream_of
 from shared.wire import CALL_SECONDS, Command, Reply, Wire, check, wait_readable
 
@@ -45,24 +46,15 @@ class RedisInbox:
     """One consumer in the group of a stream, over all its partitions."""
 
     def __init__(
-        self,
-        url: str,
-        stream: Stream,
-        *,
-        consumer: str,
-        partitions: int = 1,
-        claim_idle_ms: int = 15_000,
-        overlapped: bool = False,
-        stage: str = "",
+        self, settings: Settings, stream: Stream, consumer: str, *, overlapped: bool = False
     ) -> None:
-        assert stream.group is not None, stream
+        url = settings.redis_address
         self.consumer = consumer
         self._stream = stream
-        self._stage = stage or stream.group
-        self._group = stream.group
-        self._keys = [key(stream, partition) for partition in range(partitions)]
+        self._stage = self._group = stream.group
+        self._keys = [key(stream, partition) for partition in range(settings.partitions)]
         self._partition_of = {name.encode(): number for number, name in enumerate(self._keys)}
-        self._claim_idle_ms = claim_idle_ms
+        self._claim_idle_ms = settings.claim_idle_ms
         self._reader = Wire(url, consumer)
         self._writer = Wire(url, consumer) if overlapped else self._reader
         self._ready: deque[Delivery] = deque()
@@ -121,7 +113,7 @@ class RedisInbox:
         cause = f"{key(delivery.stream, delivery.partition)}/{delivery.entry_id}"
         letter = DeadLettered(
             event_id=derive_event_id(cause, "DeadLettered"),
-            invocation_id="",
+            invocation_id=read_invocation_id(delivery.payload),
             causation_id=cause,
             occurred_at_ms=time.time_ns() // 1_000_000,
             stage=self._stage,
@@ -285,9 +277,7 @@ class RedisInbox:
 
     def _join(self, name: str) -> None:
         replies: list[Any] = []
-        self._reader.queue(
-            ("XGROUP", "CREATE", name, self._group, "0", "MKSTREAM"), replies.append
-        )
+        self._reader.queue(("XGROUP", "CREATE", name, self._group, "0", "MKSTREAM"), replies.append)
         self._reader.send()
         while not replies:
             self._reader.pump()

@@ -11,7 +11,7 @@ class Stream:
     name: str
     writer: str
     events: tuple[str, ...]
-    group: str | None  # the stage that must handle every entry; None: read by people or tailed
+    group: str  # the stage that must handle every entry
 
 
 REQUESTS = Stream("requests", "ingest", ("InvocationRequested", "InvocationRejected"), "executor")
@@ -24,7 +24,8 @@ EXECUTIONS = Stream(
 PROFILES = Stream("profiles", "profiler", ("InvocationProfiled",), "tuner")
 RECOMMENDATIONS = Stream("recommendations", "tuner", ("InvocationTuned",), "publisher")
 PUBLICATIONS = Stream("publications", "publisher", ("ResultPublished",), "ingest")
-DEAD = Stream("dead", "any", ("DeadLettered",), None)
+# For people to look at; ingest handles it to settle the SQS message of what was buried.
+DEAD = Stream("dead", "any", ("DeadLettered",), "ingest")
 
 STREAMS = (REQUESTS, EXECUTIONS, PROFILES, RECOMMENDATIONS, PUBLICATIONS, DEAD)
 

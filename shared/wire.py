@@ -21,7 +21,7 @@ from shared.inbox import LogUnavailableError
 
 Reply = Any  # what hiredis makes of RESP2: bytes, int, None, list, ReplyError
 OnReply = Callable[[Reply], None]
-Command = tuple[str | bytes | int, ...]
+Command = tuple[Any, ...]  # str, bytes, int
 
 _READ_BYTES = 1 << 18
 _CONNECT_SECONDS = 5.0

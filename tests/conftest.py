@@ -1,3 +1,3 @@
 """Fixtures for all tests: real servers, started once."""
 
-pytest_plugins = ["tests.fixtures_redis"]
+pytest_plugins = ["tests.fixtures_aws", "tests.fixtures_redis", "tests.fixtures_stack"]

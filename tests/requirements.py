@@ -12,3 +12,14 @@ def need(condition: bool, reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"in CI this must be there: {reason}")
     pytest.skip(reason)
+
+
+def docker_answers() -> bool:
+    """Whether a Docker Engine answers here."""
+    import docker
+
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException:
+        return False
+    return True

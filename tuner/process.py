@@ -44,13 +44,7 @@ def lead(settings: Settings, log: Log, stop: threading.Event) -> None:
     consumer = make_consumer_name(STAGE)
     if not log.lead(STAGE, consumer, settings.lead_ttl_ms):
         return
-    inbox = RedisInbox(
-        settings.redis_address,
-        PROFILES,
-        consumer=consumer,
-        partitions=settings.partitions,
-        claim_idle_ms=settings.claim_idle_ms,
-    )
+    inbox = RedisInbox(settings, PROFILES, consumer)
     ttl_ms = settings.lead_ttl_ms
     block_ms = min(ttl_ms // 4, 1_000)
     stage: Stage | None = None

@@ -8,6 +8,7 @@ import redis
 
 from shared.inbox import Inbox
 from shared.redis_inbox import RedisInbox
+from shared.settings import Settings
 from shared.topology import STREAMS, Stream, key
 from tests.fakes.memory_inbox import MemoryInbox, MemoryStreams
 
@@ -69,14 +70,10 @@ class RedisWorld:
         return redis.Redis.from_url(self.url)
 
     def consumer(self, name: str, stream: Stream) -> Inbox:
-        return RedisInbox(
-            self.url,
-            stream,
-            consumer=name,
-            partitions=self.partitions,
-            claim_idle_ms=CLAIM_IDLE_MS,
-            overlapped=self.overlapped,
+        settings = Settings(
+            redis_url=self.url, partitions=self.partitions, claim_idle_ms=CLAIM_IDLE_MS
         )
+        return RedisInbox(settings, stream, name, overlapped=self.overlapped)
 
     def append(self, stream: Stream, payload: bytes, partition: int = 0) -> None:
         self.client.xadd(key(stream, partition), {"event": payload})

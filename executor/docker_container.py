@@ -1,0 +1,56 @@
+"""What a sandbox's container is, as the Docker API writes it (`POST /containers/create`); pure.
+
+Not here: calling the API (`docker_sandbox`).
+
+`Init` is on: Docker's tini as process 1 reaps what functions leave behind (a warm sandbox would
+else fill up with zombies), and a signal ends the bootstrap as it would anywhere, which process 1
+is exempt from. Docker's default seccomp profile stays in force because nothing here names another.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from executor.sandbox import SandboxSpec
+
+USER = "65501:65501"  # no account of its own; the same as in bubblewrap
+_MEBIBYTE = 1024 * 1024
+_OPEN_FILES_MAX = 1_024  # Lambda's
+_TMP = "/tmp"  # noqa: S108 - the sandbox's own
+
+
+def describe_container(
+    spec: SandboxSpec, *, image: str, network: str, run: Path, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """The container of a sandbox; `run` is the folder with its socket."""
+    memory_bytes = spec.limits.memory_mb * _MEBIBYTE
+    return {
+        "Image": image,
+        "Hostname": "sandbox",
+        "User": USER,
+        "Labels": dict(labels),
+        "HostConfig": {
+            "Mounts": [_show(spec.code_dir.resolve(), "/var/task"), _show(run, "/run/hearth")],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "Memory": memory_bytes,
+            "MemorySwap": memory_bytes,  # no swap: it would hide that memory ran out
+            "PidsLimit": spec.pids_max,
+            "Ulimits": [_limit("nofile", _OPEN_FILES_MAX), _limit("core", 0)],
+            "NetworkMode": network,
+            "LogConfig": {"Type": "none"},  # what it writes comes by its own socket
+            "RestartPolicy": {"Name": "no"},
+            "Init": True,
+        },
+    }
+
+
+def _show(source: Path, target: str) -> dict[str, object]:
+    # A mount and no "bind": a source that is not there is an error, not a new empty folder.
+    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}
+
+
+def _limit(name: str, most: int) -> dict[str, object]:
+    return {"Name": name, "Soft": most, "Hard": most}

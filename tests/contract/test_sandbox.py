@@ -1,0 +1,282 @@
+"""What every kind of sandbox promises; the fake keeps all of it but isolation."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from executor.cgroups import read_cgroups
+from executor.sandbox import Exit, Sandbox, SandboxError
+from shared.events import Accuracy
+from tests.contract.sandboxes import (
+    KINDS,
+    REAL_KINDS,
+    ClosableFactory,
+    Dialogue,
+    leftovers_of_state,
+    make_code,
+    make_factory,
+    make_spec,
+    need_kind,
+    started,
+)
+
+MAIN = '''
+import json, os, subprocess, sys, tempfile
+calls = 0
+
+def handler(event, context):
+    """Do what the event says."""
+    global calls
+    calls += 1
+    what, *more = event if isinstance(event, list) else [event]
+    return globals()["do_" + what](context, *more) if what else calls
+
+def do_context(context):
+    return [context.function_name, context.memory_limit_in_mb, context.aws_request_id,
+            context.attempt, os.environ["HEARTH_ATTEMPT"],
+            0 < context.get_remaining_time_in_millis() <= 5000]
+
+def do_env(context):
+    return dict(os.environ)
+
+def do_fill(context, mebibytes):
+    return len(bytearray(os.urandom(1)) * (mebibytes << 20))
+
+def do_exit(context, status):
+    os._exit(status)
+
+def do_say(context):
+    print("from python")
+    print("to stderr", file=sys.stderr)
+    subprocess.run(["echo", "from a child"], check=True)
+
+def do_write(context):
+    refused = []
+    for path in ("/var/task/x", "/var/runtime/x", "/run/hearth/x", "/usr/x", "/etc/x", "/x"):
+        try:
+            open(path, "w").close()
+        except OSError:
+            refused.append(path)
+    with open("/tmp/x", "w") as file:
+        file.write("ok")
+    return refused
+
+def do_status(context):
+    lines = open("/proc/self/status").read().splitlines()
+    return dict(line.split(":\\t", 1) for line in lines if ":\\t" in line)
+
+def do_fork(context):
+    if os.fork() == 0:
+        return "child"
+    os.wait()
+    return "parent"
+
+def do_leave_child(context):
+    return subprocess.Popen(["sleep", "1000"], start_new_session=True).pid
+'''
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def factory(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClosableFactory]:
+    need_kind(request.param)
+    factory = make_factory(request.param, tmp_path_factory.mktemp("state"))
+    yield factory
+    factory.close()
+
+
+@pytest.fixture(scope="module", params=REAL_KINDS)
+def real(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClosableFactory]:
+    """Without the fake, which isolates and limits nothing."""
+    need_kind(request.param)
+    factory = make_factory(request.param, tmp_path_factory.mktemp("state"))
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    return make_code(tmp_path / "code", main=MAIN)
+
+
+def ask(dialogue: Dialogue, *what: object) -> object:
+    return json.loads(dialogue.output(json.dumps(what).encode()))
+
+
+def test_warm_state(factory: ClosableFactory, code: Path) -> None:
+    """The second call meets the module as the first one left it."""
+    with started(factory, make_spec(code)) as dialogue:
+        assert {} == dialogue.init()
+        assert [b"1", b"2"] == [dialogue.output(), dialogue.output()]
+
+
+def test_context_and_environment(factory: ClosableFactory, code: Path) -> None:
+    """The handler is told what Lambda's would be, and the sender's variables do not win over it."""
+    with started(factory, make_spec(code)) as dialogue:
+        dialogue.init(env={"GREETING": "안녕", "_HANDLER": "other"})
+
+        context = json.loads(dialogue.output(b'["context"]', id="r-1", attempt=2, memory_mb=256))
+        env = ask(dialogue, "env")
+
+        assert ["f", "256", "r-1", 2, "2", True] == context
+        assert isinstance(env, dict)
+        assert ("안녕", "main.handler", "f") == (
+            env["GREETING"],
+            env["_HANDLER"],
+            env["AWS_LAMBDA_FUNCTION_NAME"],
+        )
+        assert not {"SQS_QUEUE_URL", "PYTEST_CURRENT_TEST"} & set(env)
+
+
+def test_crash_is_described(factory: ClosableFactory, code: Path) -> None:
+    """A process that leaves is told from one that ran out of memory."""
+    with started(factory, make_spec(code)) as dialogue:
+        dialogue.init()
+
+        assert dialogue.call(b'["exit", 3]') is None
+        expected = Exit(out_of_memory=False, reason="exit status 3")
+        assert expected == dialogue.sandbox.describe_exit()
+
+
+def test_logs_are_captured(factory: ClosableFactory, code: Path) -> None:
+    """What is written before the answer, by children too, is there when the answer is."""
+    with started(factory, make_spec(code)) as dialogue:
+        dialogue.init()
+        dialogue.output(b'["say"]')
+
+        assert "from python\nto stderr\nfrom a child\n" == dialogue.logs()
+
+
+def test_fork_cannot_answer(factory: ClosableFactory, code: Path) -> None:
+    """A forked child that returns from the handler does not answer in its parent's name."""
+    with started(factory, make_spec(code)) as dialogue:
+        dialogue.init()
+
+        assert "parent" == ask(dialogue, "fork")
+        assert b"2" == dialogue.output()
+
+
+def test_large_input_and_output(factory: ClosableFactory, tmp_path: Path) -> None:
+    """Six mebibytes go in and come out whole."""
+    code = make_code(tmp_path / "echo", main="def handler(event, context): return event")
+    event = json.dumps("é" * (3 * 1024 * 1024), ensure_ascii=False).encode()
+    with started(factory, make_spec(code)) as dialogue:
+        dialogue.init()
+
+        assert event == dialogue.output(event)
+
+
+def test_out_of_memory(real: ClosableFactory, code: Path) -> None:
+    """Running out of memory is told apart, and only the sandbox pays for it."""
+    with started(real, make_spec(code, memory_mb=128)) as dialogue:
+        dialogue.init()
+
+        assert dialogue.call(b'["fill", 300]') is None
+        assert Exit(True, "signal: killed") == dialogue.sandbox.describe_exit()
+
+
+def test_memory_peak_is_each_call_its_own(real: ClosableFactory, code: Path) -> None:
+    """A small call after a large one reports a small peak."""
+    with started(real, make_spec(code)) as dialogue:
+        dialogue.init()
+        meter = dialogue.sandbox.meter
+        if meter.source != "cgroup1":
+            pytest.skip("this test reads the files of cgroup v1")
+
+        peaks = []
+        for mebibytes in (200, 5):
+            meter.before()
+            ask(dialogue, "fill", mebibytes)
+            peaks.append(int(meter.after()["memory.max_usage_in_bytes"]) / (1 << 20))
+
+        assert Accuracy.EXACT == meter.accuracy
+        assert peaks[0] > 200
+        assert 5 < peaks[1] < 40
+
+
+def test_cpu_quota_throttles(real: ClosableFactory, tmp_path: Path) -> None:
+    """A quota set through the meter holds at once."""
+    source = "import time\ndef handler(event, context):\n    end = time.process_time() + 0.05\n"
+    code = make_code(tmp_path / "busy", main=source + "    while time.process_time() < end: pass\n")
+    with started(real, make_spec(code)) as dialogue:
+        dialogue.init()
+        assert dialogue.sandbox.meter.limit_cpu(4_000, 20_000)
+        began = time.monotonic()
+        dialogue.output()
+
+        assert time.monotonic() - began > 0.15  # a fifth of a CPU: 0.25 seconds
+
+
+def test_isolation(real: ClosableFactory, code: Path) -> None:
+    """Not root, no capabilities, no new privileges, own network, and only /tmp can be written."""
+    with started(real, make_spec(code)) as dialogue:
+        dialogue.init()
+        status = ask(dialogue, "status")
+        assert isinstance(status, dict)
+        outside = Path(f"/proc/{dialogue.pid()}/status").read_text()
+
+        assert "65501" == status["Uid"].split()[0]
+        assert "0000000000000000" == status["CapEff"] == status["CapBnd"]
+        assert "1" == status["NoNewPrivs"]
+        assert "Uid:\t65501\t" in outside
+        assert "net/dev" in dialogue.sandbox.meter.before()
+        expected = ["/var/task/x", "/var/runtime/x", "/run/hearth/x", "/usr/x", "/etc/x", "/x"]
+        assert expected == ask(dialogue, "write")
+
+
+def test_nothing_is_left(factory: ClosableFactory, code: Path, tmp_path: Path) -> None:
+    """After destroy neither process, cgroup nor folder is there, frozen or not."""
+    state_dir = tmp_path / "state"
+    own = make_factory(factory.kind, state_dir)
+    sandbox: Sandbox = own.start(make_spec(code))
+    dialogue = Dialogue(sandbox)
+    dialogue.init()
+    if factory.kind in REAL_KINDS:
+        ask(dialogue, "leave_child")
+    pid = dialogue.pid()
+    mine = set(read_cgroups(os.getpid()).values())
+    cgroups = set(read_cgroups(pid).values()) - mine
+    assert bool(cgroups) == (factory.kind in REAL_KINDS)
+    sandbox.meter.freeze()
+
+    sandbox.destroy()
+    sandbox.destroy()
+    own.close()
+
+    assert not Path(f"/proc/{pid}").exists()
+    assert [] == [str(folder) for folder in cgroups if folder.exists()]
+    assert [] == leftovers_of_state(state_dir)
+
+
+def test_start_fails_cleanly(real: ClosableFactory, tmp_path: Path) -> None:
+    """A sandbox that cannot start leaves nothing and says why."""
+    state_dir = tmp_path / "state"
+    own = make_factory(real.kind, state_dir)
+
+    with pytest.raises(SandboxError, match="did not start"):
+        own.start(make_spec(make_code(tmp_path / "c"), memory_mb=1))
+
+    own.close()
+    assert [] == leftovers_of_state(state_dir)
+
+
+def test_awkward_state_folder(real: ClosableFactory, tmp_path: Path) -> None:
+    """Longer than a socket's address may be, with blanks and commas, and closed to other users."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    deep = private / ("a, b:c " * 12) / ("x" * 100)
+    own = make_factory(real.kind, deep)
+    code = make_code(private / "co de", main="def handler(event, context): return 1")
+
+    with started(own, make_spec(code)) as dialogue:
+        assert {} == dialogue.init()
+        assert b"1" == dialogue.output()
+
+    own.close()

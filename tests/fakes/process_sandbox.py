@@ -1,0 +1,106 @@
+"""A sandbox that isolates nothing: the real bootstrap as a plain child process.
+
+For tests that want the protocol without namespaces or Docker; it passes the same contract tests,
+less those about isolation. Never for anybody's functions.
+"""
+
+import socket
+import subprocess
+from pathlib import Path
+
+from executor.doorway import Connections, Doorway
+from executor.process_end import describe_status
+from executor.readings import Meter
+from executor.sandbox import Exit, SandboxError, SandboxSpec
+from executor.sandbox_folder import SandboxFolder, State
+
+BOOTSTRAP = Path(__file__).parents[2] / "runtimes/python/bootstrap.py"
+
+
+class ProcessSandbox:
+    """See `executor.sandbox.Sandbox`."""
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        folder: SandboxFolder,
+        process: subprocess.Popen[bytes],
+        connections: Connections,
+    ) -> None:
+        self.id = folder.id
+        self.spec = spec
+        self.control: socket.socket = connections.control
+        self.logs: socket.socket = connections.logs
+        self.meter = Meter(connections.pid)
+        self._process = process
+        self._folder = folder
+
+    def describe_exit(self) -> Exit:
+        """Never out of memory: it has no limit."""
+        try:
+            return Exit(out_of_memory=False, reason=describe_status(self._process.wait(timeout=1)))
+        except subprocess.TimeoutExpired:
+            return Exit(out_of_memory=False, reason="it hung up but did not end")
+
+    def destroy(self) -> None:
+        """Kill the process and forget its folder."""
+        self._process.kill()
+        self._process.wait()
+        self.control.close()
+        self.logs.close()
+        self.meter.close()
+        self._folder.remove()
+
+
+class ProcessFactory:
+    """See `executor.sandbox.SandboxFactory`."""
+
+    kind = "process"
+
+    def __init__(self, state_dir: Path, worker_id: str = "") -> None:
+        self._state = State(state_dir)
+        self._worker_id = worker_id
+
+    def start(self, spec: SandboxSpec) -> ProcessSandbox:
+        """Start the bootstrap."""
+        folder = self._state.create_folder(self.kind, self._worker_id)
+        doorway = Doorway(folder.run)
+        process = subprocess.Popen(
+            [
+                "/usr/bin/python3",
+                "-I",
+                "-S",
+                BOOTSTRAP,
+                # A socket address has 107 bytes at most, a test's folder may have more.
+                "socket",
+                spec.code_dir.resolve(),
+            ],
+            cwd=folder.run,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"},
+        )
+        try:
+            connections = doorway.accept_both(10, lambda: _find_death(process))
+        except SandboxError:
+            process.kill()
+            process.wait()
+            folder.remove()
+            raise
+        return ProcessSandbox(spec, folder, process, connections)
+
+    def reap(self) -> int:
+        """Remove the folders of dead owners; their processes end with their sockets."""
+        leftovers = list(self._state.leftovers(self.kind))
+        for folder in leftovers:
+            folder.remove()
+        return len(leftovers)
+
+    def close(self) -> None:
+        """Let go of the state folder."""
+        self._state.close()
+
+
+def _find_death(process: subprocess.Popen[bytes]) -> str | None:
+    return None if process.poll() is None else describe_status(process.returncode)

@@ -1,0 +1,104 @@
+"""The whole stack for a test: real processes on free ports, stopped at the end."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+import redis
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.stack import PROCESSES, Stack, local_environment
+from tests.e2e.client import Client
+from tests.requirements import docker_answers, need
+
+MakeStack = Callable[..., tuple[Stack, Client]]
+
+SOON = {  # crashes are noticed within a second or two
+    "CLAIM_IDLE_MS": "1500",
+    "LEAD_TTL_MS": "1000",
+    "VISIBILITY_TIMEOUT_S": "3",
+    "CODE_CHECK_SECONDS": "600",
+}
+
+
+def make_client(stack: Stack) -> Client:
+    """A client of the stack."""
+    settings = stack.settings
+    assert settings.aws_endpoint is not None
+    return Client(settings.local_redis_port, settings.aws_endpoint, settings.queue_url)
+
+
+@contextmanager
+def stack_maker(folder: Path) -> Iterator[MakeStack]:
+    """Starts stacks with some processes and settings; stops them at the end."""
+    need(shutil.which("redis-server") is not None, "redis-server is missing: make setup")
+    stacks: list[Stack] = []
+
+    def make(*processes: str, sandbox: str = "bubblewrap", **settings: str) -> tuple[Stack, Client]:
+        if sandbox == "docker":
+            need(docker_answers(), "no Docker Engine answers: start one")
+        else:
+            need(shutil.which("bwrap") is not None, "bubblewrap is missing: make setup")
+        environment = {
+            **local_environment(folder / f"stack-{len(stacks)}"),
+            **SOON,
+            "SANDBOX": sandbox,
+            **settings,
+        }
+        stack = Stack(environment, log_path=folder / f"stack-{len(stacks)}.log")
+        stacks.append(stack)
+        stack.start("local")
+        wait_for_local(stack)
+        stack.start(*[name for name in processes or PROCESSES if name != "local"])
+        return stack, make_client(stack)
+
+    try:
+        yield make
+    finally:
+        for stack in stacks:
+            stack.stop()
+            assert stack.log_path is not None
+            print(stack.log_path.read_text()[-8_000:])
+
+
+@pytest.fixture
+def make_stack(tmp_path: Path) -> Iterator[MakeStack]:
+    """Stacks of one test."""
+    with stack_maker(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module", params=["bubblewrap", "docker"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stack, Client]]:
+    """One whole stack for the tests of a module, on each kind of sandbox."""
+    with stack_maker(tmp_path_factory.mktemp(request.param)) as make:
+        yield make(sandbox=request.param)
+
+
+def wait_for_local(stack: Stack, seconds: float = 30) -> None:
+    """Until Redis, the queue and the buckets of `local` are there."""
+    settings = stack.settings
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            redis.Redis(port=settings.local_redis_port).ping()
+            sqs = boto3.client(
+                "sqs",
+                endpoint_url=settings.aws_endpoint,
+                region_name="us-east-1",
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+            )
+            sqs.get_queue_attributes(QueueUrl=settings.queue_url)
+        except (redis.RedisError, BotoCoreError, ClientError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
