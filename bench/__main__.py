@@ -23,8 +23,6 @@ from local.stack import Stack, local_environment
 from shared.aws import make_client
 from shared.codec import encode
 from shared.events import Code, InvocationRequested, Runtime, derive_event_id
-from shared.inbox import LogUnavailableError
-from shared.log import Log
 from shared.topology import REQUESTS, key
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -63,28 +61,16 @@ def start(folder: Path, sandbox: str, sandboxes: int) -> Stack:
         log_path=folder / "stack.log",
     )
     stack.start(*PROCESSES)
-    log = Log(stack.settings.redis_address)
-    while True:
-        try:
-            log.ping()
-            break
-        except LogUnavailableError:
-            time.sleep(0.1)
-    s3 = make_client(stack.settings, "s3")
+    stack.wait_local()
     archive = folder / "noop.zip"
     with zipfile.ZipFile(archive, "w") as target:
         target.writestr("main.py", HANDLER)
-    while True:
-        try:
-            s3.put_object(
-                Bucket=stack.settings.code_bucket, Key="noop.zip", Body=archive.read_bytes()
-            )
-            return stack
-        except Exception:  # noqa: BLE001 - the stand-in is still starting
-            time.sleep(0.2)
+    s3 = make_client(stack.settings, "s3")
+    s3.put_object(Bucket=stack.settings.code_bucket, Key="noop.zip", Body=archive.read_bytes())
+    return stack
 
 
-def measure_latency(stack: Stack, runs: int) -> list[float]:
+def measure_latency(stack: Stack, runs: int, tag: str) -> list[float]:
     """Milliseconds from append to publication, one at a time."""
     client: Any = redis.Redis.from_url(stack.settings.redis_address)
     pubsub = client.pubsub()
@@ -92,7 +78,7 @@ def measure_latency(stack: Stack, runs: int) -> list[float]:
     pubsub.get_message(timeout=5)
     times = []
     for number in range(runs):
-        payload = make_request(f"one-{number}", stack.settings.code_bucket)
+        payload = make_request(f"{tag}-{number}", stack.settings.code_bucket)
         began = time.perf_counter()
         client.xadd(key(REQUESTS, 0), {"event": payload})
         while pubsub.get_message(timeout=60) is None:
@@ -149,14 +135,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     rows: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
-        with start(Path(folder), given.sandbox, given.sandboxes) as stack:
-            measure_latency(stack, 100)
-            times = sorted(measure_latency_fresh(stack, given.runs))
-            rows["warm_overhead_ms_p50"] = round(statistics.median(times), 3)
-            rows["warm_overhead_ms_p99"] = round(times[int(len(times) * 0.99)], 3)
-            measure_throughput(stack, 500, "warmup")
-            rows["invocations_per_second"] = round(measure_throughput(stack, given.count, "many"))
+    with (
+        tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder,
+        start(Path(folder), given.sandbox, given.sandboxes) as stack,
+    ):
+        measure_latency(stack, 100, "warmup-one")
+        times = sorted(measure_latency(stack, given.runs, "one"))
+        rows["warm_overhead_ms_p50"] = round(statistics.median(times), 3)
+        rows["warm_overhead_ms_p99"] = round(times[int(len(times) * 0.99)], 3)
+        measure_throughput(stack, 500, "warmup")
+        rows["invocations_per_second"] = round(measure_throughput(stack, given.count, "many"))
     result = {
         "machine": describe_machine(),
         "sandbox": given.sandbox,
@@ -167,13 +155,6 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result) if given.json else json.dumps(result, indent=2))
-
-
-def measure_latency_fresh(stack: Stack, runs: int) -> list[float]:
-    """As `measure_latency`, under names that were not used before."""
-    client: Any = redis.Redis.from_url(stack.settings.redis_address)
-    client.delete(*(client.keys("job:one-*") or ["none"]))
-    return measure_latency(stack, runs)
 
 
 if __name__ == "__main__":

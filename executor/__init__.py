@@ -1,0 +1,1 @@
+"""Code store, sandboxes, warm pool, runtimes' host side."""

@@ -20,7 +20,7 @@ _PROC = Path("/proc")
 _RESET_PEAK_OF_PROCESS = b"5"  # to clear_refs: forget the process's high-water mark
 
 _FILES_1 = {
-    "cpuacct": ("cpuacct.usage_user", "cpuacct.usage_sys"),
+    "cpuacct": ("cpuacct.usage", "cpuacct.usage_user", "cpuacct.usage_sys"),
     "cpu": ("cpu.stat",),
     "memory": (
         "memory.usage_in_bytes",

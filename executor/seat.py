@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from executor.endings import Remains
 from executor.code_store import StoredCode
+from executor.endings import Remains
 from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
 from executor.invocation import Invocation
 from executor.pool import PoolKey

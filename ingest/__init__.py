@@ -1,0 +1,1 @@
+"""The SQS bridge: messages in, settled messages out."""

@@ -1,0 +1,1 @@
+"""The embedded default, the stack as child processes, the demo."""

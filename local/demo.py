@@ -55,8 +55,11 @@ def pack(folder: Path) -> bytes:
 
 
 def wait_for_document(
-    s3: Any, bucket: str, request_id: str, seconds: float = 60
-) -> tuple[str, dict[str, Any]]:  # noqa: ANN401, E501
+    s3: Any,  # noqa: ANN401 - boto3 makes its clients at run time
+    bucket: str,
+    request_id: str,
+    seconds: float = 60,
+) -> tuple[str, dict[str, Any]]:
     """The result document and where it lies in S3."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -82,8 +85,8 @@ def show_result(document: dict[str, Any], place: str) -> None:
     cpu_ms = (used["cpuUserMicros"] + used["cpuSystemMicros"]) / 1000
     click.echo(
         f"      profile  peak {used['memoryUsedMb']} of {used['memoryLimitMb']} MB "
-        f"({used['memoryAccuracy']}), CPU {cpu_ms:.1f} ms = {used['cpuUsagePercent']:.0f} % of its share, "
-        f"throttled {used['throttledMicros'] / 1000:.0f} ms"
+        f"({used['memoryAccuracy']}), CPU {cpu_ms:.1f} ms = {used['cpuUsagePercent']:.0f} % of its "
+        f"share, throttled {used['throttledMicros'] / 1000:.0f} ms"
     )
     if document["autoTuner"]:
         advice = document["autoTuner"]
@@ -99,8 +102,9 @@ def run_shows(settings: Settings) -> None:
         s3.put_object(Bucket=settings.code_bucket, Key=key, Body=pack(EXAMPLES / show.function_id))
         click.secho(f"\n{show.function_id}: {show.about}, {show.memory_mb} MB", bold=True)
         for number in range(1, show.calls + 1):
+            request_id = f"{show.function_id}-{number}"
             message = {
-                "requestId": f"{show.function_id}-{number}",
+                "requestId": request_id,
                 "functionId": show.function_id,
                 "runtime": "python",
                 "s3Key": key,
@@ -109,7 +113,7 @@ def run_shows(settings: Settings) -> None:
                 "input": show.event,
             }
             sqs.send_message(QueueUrl=settings.queue_url, MessageBody=json.dumps(message))
-            place, document = wait_for_document(s3, settings.output_bucket, message["requestId"])
+            place, document = wait_for_document(s3, settings.output_bucket, request_id)
             show_result(document, f"s3://{settings.output_bucket}/{place}")
 
 
@@ -122,13 +126,14 @@ def main() -> int:
         click.echo("Starting redis-server, the AWS stand-in and the five stages ...")
         try:
             with stack:
-                stack.start(*PROCESSES)
+                stack.start("local")
+                stack.wait_local()
+                stack.start(*[name for name in PROCESSES if name != "local"])
                 stack.wait_healthy()
                 run_shows(stack.settings)
-                click.echo(
-                    f"\nWhile it runs, metrics are at http://127.0.0.1:{stack.settings.metrics_port}/metrics "
-                    "and health at /healthz. Now stopping; nothing is left behind."
-                )
+                address = f"http://127.0.0.1:{stack.settings.metrics_port}"
+                click.echo(f"\nWhile it runs, {address}/metrics tells the figures and /healthz")
+                click.echo("how it is. Now stopping; nothing is left behind.")
         except TimeoutError as error:
             click.secho(f"The demo did not come to its end: {error}", fg="red", err=True)
             if stack.log_path is not None and stack.log_path.exists():

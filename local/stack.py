@@ -14,9 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws import make_client
+from shared.inbox import LogUnavailableError
+from shared.log import Log
 from shared.settings import Settings, load, process_environment
 
 PROCESSES = ("local", "ingest", "executor", "profiler", "tuner", "publisher", "metrics")
@@ -105,6 +111,26 @@ class Stack:
                     process.kill()
                     process.wait()
 
+    def wait_local(self, seconds: float = 30) -> None:
+        """Until the Redis, the queue and the buckets of the embedded default are there."""
+        settings = self.settings
+        log = Log(settings.redis_address)
+        sqs, s3 = make_client(settings, "sqs"), make_client(settings, "s3")
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                log.ping()
+                sqs.get_queue_attributes(QueueUrl=settings.queue_url)
+                for bucket in (settings.code_bucket, settings.output_bucket):
+                    s3.head_bucket(Bucket=bucket)
+            except (LogUnavailableError, BotoCoreError, ClientError) as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the embedded default is not up: {error}") from error
+                time.sleep(0.1)
+            else:
+                log.close()
+                return
+
     def wait_healthy(self, seconds: float = 60) -> None:
         """Until no stage waits for anything; raises TimeoutError with what does not come up."""
         deadline = time.monotonic() + seconds
@@ -115,9 +141,8 @@ class Stack:
                 raise TimeoutError(f"{', '.join(dead)} ended while the stack was starting")
             try:
                 url = f"http://127.0.0.1:{self.settings.metrics_port}"
-                with urlopen(f"{url}/healthz", timeout=5) as answer:
-                    problem = answer.read().decode()
-                with urlopen(f"{url}/metrics", timeout=5) as answer:
+                urlopen(f"{url}/healthz", timeout=5).close()  # noqa: S310 - own address
+                with urlopen(f"{url}/metrics", timeout=5) as answer:  # noqa: S310 - own address
                     text = answer.read().decode()
                 missing = [
                     name
@@ -136,7 +161,7 @@ class Stack:
         """Stop everything: who brings work in first, what all stand on last."""
         self.terminate([*STAGES, "metrics", "local"])
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

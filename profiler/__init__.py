@@ -1,0 +1,1 @@
+"""Raw readings to a profile: where the time and the memory went."""

@@ -1,0 +1,1 @@
+"""Results to Redis and S3."""

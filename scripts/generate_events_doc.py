@@ -6,6 +6,7 @@ Not here: what the events mean beyond the docstrings and comments in `shared/eve
 import argparse
 import re
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -83,7 +84,8 @@ def build_page() -> str:
         for one in STREAMS
     )
     types = [
-        f"## {kind.__name__}\n\nStream `{stream_of(kind.__name__).name}`. {describe(kind, comments)}"
+        f"## {kind.__name__}\n\nStream `{stream_of(kind.__name__).name}`. "
+        + describe(kind, comments)
         for kind in get_args(events.Anything)
     ]
     parts = [
@@ -96,9 +98,7 @@ def build_page() -> str:
         + ", ".join(f"`{member.value}`" for member in kind)
         + "\n"
         for kind in vars(events).values()
-        if isinstance(kind, type)
-        and issubclass(kind, events.StrEnum)
-        and kind is not events.StrEnum
+        if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
     ]
     return _INTRODUCTION + streams + "\n" + "\n".join([*types, *parts, *enums])
 

@@ -1,15 +1,11 @@
 """The whole stack for a test: real processes on free ports, stopped at the end."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import boto3
 import pytest
-import redis
-from botocore.exceptions import BotoCoreError, ClientError
 
 from local.stack import PROCESSES, Stack, local_environment
 from tests.e2e.client import Client
@@ -52,7 +48,7 @@ def stack_maker(folder: Path) -> Iterator[MakeStack]:
         stack = Stack(environment, log_path=folder / f"stack-{len(stacks)}.log")
         stacks.append(stack)
         stack.start("local")
-        wait_for_local(stack)
+        stack.wait_local()
         stack.start(*[name for name in processes or PROCESSES if name != "local"])
         return stack, make_client(stack)
 
@@ -79,26 +75,3 @@ def running(
     """One whole stack for the tests of a module, on each kind of sandbox."""
     with stack_maker(tmp_path_factory.mktemp(request.param)) as make:
         yield make(sandbox=request.param)
-
-
-def wait_for_local(stack: Stack, seconds: float = 30) -> None:
-    """Until Redis, the queue and the buckets of `local` are there."""
-    settings = stack.settings
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            redis.Redis(port=settings.local_redis_port).ping()
-            sqs = boto3.client(
-                "sqs",
-                endpoint_url=settings.aws_endpoint,
-                region_name="us-east-1",
-                aws_access_key_id="local",
-                aws_secret_access_key="local",
-            )
-            sqs.get_queue_attributes(QueueUrl=settings.queue_url)
-        except (redis.RedisError, BotoCoreError, ClientError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return

@@ -2,6 +2,7 @@
 
 import os
 
+import docker
 import pytest
 
 
@@ -16,8 +17,6 @@ def need(condition: bool, reason: str) -> None:
 
 def docker_answers() -> bool:
     """Whether a Docker Engine answers here."""
-    import docker
-
     try:
         docker.from_env().ping()
     except docker.errors.DockerException:

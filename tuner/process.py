@@ -8,6 +8,7 @@ means that somebody else leads: the state is dropped and folded anew.
 import logging
 import threading
 import time
+from contextlib import suppress
 
 from shared.backoff import Backoff
 from shared.codec import UndecodableError, decode
@@ -50,28 +51,28 @@ def lead(settings: Settings, log: Log, stop: threading.Event) -> None:
     stage: Stage | None = None
     renew_at = 0.0
     backoff = Backoff(STAGE, "redis")
-    while not stop.is_set():
+    while not stop.is_set() and not inbox.fenced:
         try:
             if time.monotonic() >= renew_at:
-                if not log.lead(STAGE, inbox.consumer, ttl_ms):
+                if not log.lead(STAGE, consumer, ttl_ms):
                     break
                 renew_at = time.monotonic() + ttl_ms / 3000
-            if stage is None:
-                inbox.claim_all()
-                handle = restore(log, settings).handle
-                stage = Stage(STAGE, handle, settings.attempts_max, settings.batch_max)
+            stage = stage or take_over(settings, log, inbox)
             run_once(stage, inbox, block_ms)
             backoff.reset()
         except LogUnavailableError as error:
             backoff.wait(stop, error)
-        if inbox.fenced:
-            log_event(LOG, "tuner.fenced", level=logging.WARNING, count=inbox.fenced)
-            break
+    log_event(LOG, "tuner.lead_ended", fenced=inbox.fenced)
     inbox.close()
-    try:
-        log.resign(STAGE, inbox.consumer)
-    except LogUnavailableError:
-        log_event(LOG, "tuner.lead_left_to_expire")
+    with suppress(LogUnavailableError):  # then it runs out by itself
+        log.resign(STAGE, consumer)
+
+
+def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
+    """Claim what the last leader left, then fold what it had handled."""
+    inbox.claim_all()
+    handle = restore(log, settings).handle
+    return Stage(STAGE, handle, settings.attempts_max, settings.batch_max)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

@@ -1,5 +1,6 @@
 """The contract of the inbox, on the fake and on real Redis: nothing lost, nothing twice."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -213,8 +214,6 @@ def test_two_consumers_share_the_work(world: World) -> None:
 
 def test_a_wake_up_ends_the_wait(world: World) -> None:
     """A descriptor that becomes readable returns the receiver, empty-handed."""
-    import os
-
     inbox = world.consumer("a", RECOMMENDATIONS)
     wake = make_wake()
     os.eventfd_write(wake, 1)
@@ -228,8 +227,6 @@ def test_a_wake_up_ends_the_wait(world: World) -> None:
 
 def test_a_wake_up_loses_nothing(world: World) -> None:
     """What arrives after the receiver was woken comes with the next receive."""
-    import os
-
     inbox = world.consumer("a", RECOMMENDATIONS)
     wake = make_wake()
     os.eventfd_write(wake, 1)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -121,7 +122,7 @@ def test_closing_hands_back_what_was_not_started(redis_server: RedisServer) -> N
         append(redis_server, b"%d" % number)
     time.sleep(0.05)
     receive_all(inbox, 3)
-    client = redis.Redis.from_url(redis_server.url)
+    client: Any = redis.Redis.from_url(redis_server.url)
     inbox._ready.extend(inbox._hand.values())  # as if the stage had not taken them
     inbox.close()
 

@@ -33,7 +33,7 @@ def die_after_commit_was_sent() -> None:
         if committed:
             die()
 
-    RedisInbox.commit = commit_and_note  # type: ignore[method-assign]
+    RedisInbox.commit = commit_and_note  # type: ignore[method-assign, assignment]
     Wire.send = send_and_die  # type: ignore[method-assign]
 
 
@@ -53,7 +53,7 @@ def arm(seam: str) -> None:
                 accept(self, *arguments, **named)
                 die()
 
-            Log.accept = accept_and_die  # type: ignore[method-assign, assignment]
+            Log.accept = accept_and_die  # type: ignore[method-assign]
         case _:
             raise AssertionError(seam)
 

@@ -1,5 +1,6 @@
 """Each stage is killed at each of its seams: exactly one result, nothing left over."""
 
+import os
 import subprocess
 import sys
 
@@ -29,8 +30,6 @@ FUNCTION = {"main.py": "def handler(event, context):\n    return {'attempt': con
 
 def start_mortal(stack: Stack, seam: str, stage: str) -> "subprocess.Popen[bytes]":
     """The stage with a trap at the seam, in the stack's environment."""
-    import os
-
     assert stack.log_path is not None
     with stack.log_path.open("ab") as output:
         process = subprocess.Popen(

@@ -39,8 +39,9 @@ class Client:
 
     def listen(self) -> None:
         """Subscribe; again after a Redis was restarted."""
-        self.redis = redis.Redis(port=self.redis_port, decode_responses=True)
-        self.pubsub = self.redis.pubsub()
+        connection: Any = redis.Redis(port=self.redis_port, decode_responses=True)
+        self.redis = connection
+        self.pubsub: Any = self.redis.pubsub()
         self.pubsub.psubscribe("result:*")
 
     def deploy(self, name: str, files: Mapping[str, str]) -> str:

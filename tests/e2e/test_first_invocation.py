@@ -1,5 +1,6 @@
 """From SQS to S3 and pub/sub with a plain client, on each kind of sandbox."""
 
+import json
 import re
 import urllib.request
 from typing import Any
@@ -216,8 +217,6 @@ def test_bad_functions_get_a_typed_result(running: Running, name: str) -> None:
 
 def test_six_megabytes_of_output_lie_in_s3(running: Running) -> None:
     """Up to Lambda's limit an output is a success; the document names where it lies."""
-    import json
-
     _, client = running
     client.deploy("six", {"main.py": "def handler(event, context): return 'x' * 6_000_000\n"})
 
@@ -292,7 +291,7 @@ def test_reply_to_hears_the_result_too(running: Running) -> None:
     client.pubsub.subscribe("my-answers")
 
     client.send("reply-1", "reply", replyTo="my-answers")
-    channels = []
+    channels: list[str] = []
     while len(channels) < 2:
         message = client.pubsub.get_message(ignore_subscribe_messages=True, timeout=20)
         assert message is not None

@@ -102,7 +102,7 @@ class MemoryInbox:
 
     def hold(self) -> None:
         """See `Inbox.hold`."""
-        for (partition, entry_id), _ in self._hand.items():
+        for partition, entry_id in self._hand:
             pending = self._pending(partition).get(entry_id)
             if pending is not None and pending.consumer == self.consumer:
                 pending.since = time.monotonic()

@@ -72,6 +72,7 @@ def version_1(machine: Machine) -> Machine:
     machine.write("cg/memory/d/x/memory.max_usage_in_bytes", "999")
     machine.write("cg/memory/d/x/memory.usage_in_bytes", "500\n")
     machine.write("cg/memory/d/x/memory.oom_control", OOM_1)
+    machine.write("cg/cpu,cpuacct/d/x/cpuacct.usage", "9\n")
     machine.write("cg/cpu,cpuacct/d/x/cpuacct.usage_user", "7\n")
     machine.write("cg/cpu,cpuacct/d/x/cpu.cfs_quota_us", "")
     machine.write("cg/cpu,cpuacct/d/x/cpu.cfs_period_us", "")
@@ -101,6 +102,7 @@ def test_version_1(version_1: Machine) -> None:
         "memory.max_usage_in_bytes": "099",  # a plain file keeps the rest of what 0 overwrote
         "memory.usage_in_bytes": "500\n",
         "memory.oom_control": OOM_1,
+        "cpuacct.usage": "9\n",
         "cpuacct.usage_user": "7\n",
         "net/dev": "eth0: 1 2 3\n",
     }

@@ -49,6 +49,7 @@ def join(name: str, memory_mb: int, quota_us: int) -> list[Path]:
         folder.mkdir()
     (folders[0] / "cpu.cfs_period_us").write_text(str(PERIOD_US))
     (folders[0] / "cpu.cfs_quota_us").write_text(str(quota_us))
+    (folders[0] / "cpu.shares").write_text("200000")  # whatever else is busy on the machine
     (folders[2] / "memory.limit_in_bytes").write_text(str(memory_mb << 20))
     return folders
 
