@@ -48,17 +48,14 @@ def is_aws_up(settings: Settings) -> bool:
 
 def make_resources(settings: Settings) -> None:
     """The queue and both buckets, where they are not there yet."""
-    _make_queue(settings)
     for bucket in {settings.code_bucket, settings.output_bucket}:
         _make_bucket(settings, bucket)
+    _make_queue(settings)  # last: who finds the queue finds everything
 
 
 def _make_queue(settings: Settings) -> None:
-    sqs = make_client(settings, "sqs")
     attributes = {"VisibilityTimeout": str(settings.visibility_timeout_s)}
-    # First without: a queue that exists with another time-out would be refused.
-    url = sqs.create_queue(QueueName=LOCAL_QUEUE)["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    make_client(settings, "sqs").create_queue(QueueName=LOCAL_QUEUE, Attributes=attributes)
 
 
 def _make_bucket(settings: Settings, bucket: str) -> None:

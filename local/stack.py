@@ -66,23 +66,28 @@ class Stack:
 
     def start(self, *names: str) -> None:
         """Start one more process of each name; their output goes to `log_path`."""
+        for name in names:
+            self.start_program(name, "cli.main", "run", name)
+
+    def start_program(self, name: str, *module: str) -> subprocess.Popen[bytes]:
+        """Start a Python module, with arguments, as a process of that name."""
         inherited = {
             name: value
             for name, value in process_environment().items()
             if name.lower() not in Settings.__struct_fields__
         }
-        for name in names:
-            output = None if self.log_path is None else self.log_path.open("ab")
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "run", name],
-                env={**inherited, **self.environment},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C reaches the parent, which stops them in order
-            )
-            if output is not None:
-                output.close()
-            self.processes.append((name, process))
+        output = None if self.log_path is None else self.log_path.open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module],
+            env={**inherited, **self.environment},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C reaches the parent, which stops them in order
+        )
+        if output is not None:
+            output.close()
+        self.processes.append((name, process))
+        return process
 
     def find(self, name: str) -> subprocess.Popen[bytes]:
         """The newest living process of a name."""

@@ -62,14 +62,15 @@ def predict_run_us(curve: Curve, memory_mb: int) -> int:
     """
     if curve.period_us == 0 or memory_mb == curve.memory_mb:
         return curve.run_us
-    quota_us = max(memory_mb * curve.period_us // MB_PER_CORE, QUOTA_US_MIN)
+    quota_us = memory_mb * curve.period_us // MB_PER_CORE
+    if quota_us < QUOTA_US_MIN:
+        quota_us = QUOTA_US_MIN
     burst_us = stretch_burst(curve.cpu_us, quota_us, curve.period_us, curve.parallel_permille)
-    stretched_us = max(burst_us - curve.busy_us, 0)
-    if memory_mb < curve.memory_mb:
-        stalled_us = max(curve.stalled_us, stretched_us)
-    else:
-        stalled_us = min(curve.stalled_us, stretched_us)
-    return max(curve.waiting_us + curve.busy_us + stalled_us, 1)
+    stretched_us, stalled_us = burst_us - curve.busy_us, curve.stalled_us
+    # Nothing but the larger stall for a smaller size, nothing but the smaller for a larger.
+    if (stretched_us > stalled_us) == (memory_mb < curve.memory_mb):
+        stalled_us = stretched_us if stretched_us > 0 else 0
+    return max(curve.run_us - curve.stalled_us + stalled_us, 1)
 
 
 def stretch_burst(cpu_us: int, quota_us: int, period_us: int, parallel_permille: int = 1000) -> int:

@@ -1,12 +1,8 @@
 """Each stage is killed at each of its seams: exactly one result, nothing left over."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from local.stack import STAGES, Stack
+from local.stack import STAGES
 from tests.e2e.client import Client
 from tests.fixtures_stack import MakeStack
 
@@ -28,21 +24,6 @@ SEAMS = [
 FUNCTION = {"main.py": "def handler(event, context):\n    return {'attempt': context.attempt}\n"}
 
 
-def start_mortal(stack: Stack, seam: str, stage: str) -> "subprocess.Popen[bytes]":
-    """The stage with a trap at the seam, in the stack's environment."""
-    assert stack.log_path is not None
-    with stack.log_path.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.die", seam, stage],
-            env={**os.environ, **stack.environment},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    stack.processes.append((stage, process))
-    return process
-
-
 def assert_exactly_one_result(client: Client, request_id: str) -> None:
     """In pub/sub, in Redis, in S3, in the log; and the queue and the pending lists are empty."""
     client.wait([request_id], seconds=40)
@@ -59,7 +40,7 @@ def test_a_stage_killed_at_a_seam(make_stack: MakeStack, stage: str, seam: str) 
     """SIGKILL at the seam, a restart, and there is exactly one result."""
     stack, client = make_stack(*[one for one in STAGES if one != stage])
     client.deploy("f", FUNCTION)
-    mortal = start_mortal(stack, seam, stage)
+    mortal = stack.start_program(stage, "tests.crash.die", seam, stage)
     client.send("req-1", "f", input={})
 
     assert mortal.wait(30) == -9
