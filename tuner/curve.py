@@ -63,13 +63,12 @@ def predict_run_us(curve: Curve, memory_mb: int) -> int:
     if curve.period_us == 0 or memory_mb == curve.memory_mb:
         return curve.run_us
     quota_us = memory_mb * curve.period_us // MB_PER_CORE
-    if quota_us < QUOTA_US_MIN:
-        quota_us = QUOTA_US_MIN
+    quota_us = max(quota_us, QUOTA_US_MIN)
     burst_us = stretch_burst(curve.cpu_us, quota_us, curve.period_us, curve.parallel_permille)
     stretched_us, stalled_us = burst_us - curve.busy_us, curve.stalled_us
     # Nothing but the larger stall for a smaller size, nothing but the smaller for a larger.
     if (stretched_us > stalled_us) == (memory_mb < curve.memory_mb):
-        stalled_us = stretched_us if stretched_us > 0 else 0
+        stalled_us = max(0, stretched_us)
     return max(curve.run_us - curve.stalled_us + stalled_us, 1)
 
 
