@@ -52,7 +52,21 @@ def run(settings: Settings, process: str) -> None:
         signal.signal(number, lambda *_: stop.set())
     if process != "metrics":
         _announce(settings, process, folder)
-    module.run(settings, stop)
+    try:
+        module.run(settings, stop)
+    except module_errors(process) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def module_errors(process: str) -> tuple[type[Exception], ...]:
+    """What a process says in words for people, with the next step: not worth a traceback."""
+    if process == "local":
+        error: type[Exception] = importlib.import_module("local.child").LocalError
+        return (error,)
+    if process == "executor":
+        error = importlib.import_module("executor.sandbox").SandboxError
+        return (error,)
+    return ()
 
 
 def _announce(settings: Settings, process: str, folder: Path) -> None:

@@ -56,6 +56,10 @@ class Launcher:
     _background: Background
     memory_mb_max: int  # of all sandboxes together
 
+    def close(self) -> None:
+        """Let go of the state folder."""
+        self._factory.close()
+
     @property
     def kind(self) -> str:
         """Of the sandboxes: docker or bubblewrap."""

@@ -187,8 +187,7 @@ class Executor:
             self._end(seat, ending, destroy="init_failed")
             return
         seat.initialised = True
-        limits = seat.limits
-        seat.sandbox.meter.limit_cpu(limits.cpu_quota_us, limits.cpu_period_us)
+        seat.limit_cpu()
         self._call(seat, invocation)
 
     def _answered(self, seat: Seat, invocation: Invocation, frame: Frame) -> None:
@@ -273,3 +272,4 @@ class Executor:
             self._dismiss(seat, "shutdown")
         self._background.close()
         self._watch.close()
+        self._launcher.close()

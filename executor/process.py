@@ -10,6 +10,7 @@ from executor.choose_sandbox import choose_factory
 from executor.code_store import CodeStore
 from executor.launch import Launcher
 from executor.loop import STAGE, Executor
+from executor.sandbox import SandboxError, SandboxFactory
 from shared.aws import make_client
 from shared.backoff import Backoff
 from shared.inbox import Inbox, LogUnavailableError
@@ -41,10 +42,25 @@ def decide_memory_mb_max(settings: Settings) -> int:
     return settings.memory_budget_mb or int(host_bytes * _MEMORY_SHARE_OF_HOST) >> 20
 
 
-def build(settings: Settings) -> tuple[Executor, Inbox]:
+def wait_for_factory(settings: Settings, stop: threading.Event) -> SandboxFactory | None:
+    """The factory; where Docker was asked for by name, it is waited for until `stop`."""
+    backoff = Backoff(STAGE, "sandbox")
+    while not stop.is_set():
+        try:
+            factory, why = choose_factory(settings)
+        except SandboxError as error:
+            if settings.sandbox != "docker":
+                raise
+            backoff.wait(stop, error)
+        else:
+            backoff.reset()
+            log_event(LOG, "sandbox.chosen", kind=factory.kind, why=why)
+            return factory
+    return None
+
+
+def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]:
     """Everything the executor is made of."""
-    factory, why = choose_factory(settings)
-    log_event(LOG, "sandbox.chosen", kind=factory.kind, why=why)
     reaped = factory.reap()
     if reaped:
         log_event(LOG, "sandbox.reaped", count=reaped)
@@ -66,7 +82,10 @@ def build(settings: Settings) -> tuple[Executor, Inbox]:
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop`, then finish what is under way, or hand it back after a while."""
-    executor, inbox = build(settings)
+    factory = wait_for_factory(settings, stop)
+    if factory is None:
+        return
+    executor, inbox = build(settings, factory)
     attending = _Attending(executor)
     backoff = Backoff(STAGE, "redis")
     drained_at: float | None = None

@@ -146,6 +146,9 @@ class Meter:
         if self.source == "process":
             for name in _FILES_OF_PROCESS:
                 self._open_reading(name, self._process / name)
+        if self.source == "cgroup1":
+            # Newer kernels count blkio.throttle.* only where a throttle is set.
+            self._open_reading("io", self._process / "io")
         # Not an alternative: a controller of its own is told even where memory has none.
         files = _FILES_2 if self.source == "cgroup2" else _FILES_1
         for controller, names in files.items():

@@ -90,3 +90,7 @@ class SandboxFactory(Protocol):
         Sandboxes of living executors and of other owners are not touched.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of the state folder, once every sandbox is destroyed."""
+        ...

@@ -78,6 +78,12 @@ class Seat:
         invocation.called_at_ns = time.monotonic_ns()
         self.send(encode(INIT, head))
 
+    def limit_cpu(self) -> None:
+        """Grant the CPU from here on; where that is not permitted, the limits say so."""
+        limits = self.limits
+        if not self.sandbox.meter.limit_cpu(limits.cpu_quota_us, limits.cpu_period_us):
+            self.limits = msgspec.structs.replace(limits, cpu_quota_us=None)
+
     def send_call(self, invocation: Invocation) -> None:
         """Take the first readings and send the event to the handler."""
         request = invocation.request

@@ -85,8 +85,8 @@ def show_result(document: dict[str, Any], place: str) -> None:
     cpu_ms = (used["cpuUserMicros"] + used["cpuSystemMicros"]) / 1000
     click.echo(
         f"      profile  peak {used['memoryUsedMb']} of {used['memoryLimitMb']} MB "
-        f"({used['memoryAccuracy']}), CPU {cpu_ms:.1f} ms = {used['cpuUsagePercent']:.0f} % of its "
-        f"share, throttled {used['throttledMicros'] / 1000:.0f} ms"
+        f"({used['memoryAccuracy']}), CPU {cpu_ms:.1f} ms = {used['cpuUsagePercent']:.0f} % of a "
+        f"core, throttled {used['throttledMicros'] / 1000:.0f} ms"
     )
     if document["autoTuner"]:
         advice = document["autoTuner"]

@@ -56,7 +56,7 @@ class _ResourcesPart(_Part, frozen=True, kw_only=True, rename="camel"):
     memory_used_mb: int | None  # None: nothing was measured
     memory_limit_mb: int | None
     memory_accuracy: str
-    cpu_usage_percent: float  # of the granted share
+    cpu_usage_percent: float  # of one core, over the run; above 100 with several threads
     cpu_user_micros: int
     cpu_system_micros: int
     throttled_micros: int
@@ -135,6 +135,11 @@ def document_key(event: InvocationTuned) -> str:
     return f"results/{day:%Y/%m/%d}/{event.invocation_id}.json"
 
 
+def _percent_of_core(profile: Profile, run_us: int) -> float:
+    cpu_us = profile.cpu_user_us + profile.cpu_system_us
+    return round(cpu_us / run_us * 100, 2) if run_us else 0.0
+
+
 def _phases(phases: Phases) -> _PhasesPart:
     return _PhasesPart(
         queued_ms=_ms(phases.queued_us),
@@ -155,7 +160,7 @@ def _resources(execution: Execution, profile: Profile) -> _ResourcesPart:
         memory_used_mb=-(-profile.memory_peak_bytes // _MIB) if measured else None,
         memory_limit_mb=None if execution.limits is None else execution.limits.memory_mb,
         memory_accuracy=profile.memory_accuracy.value,
-        cpu_usage_percent=round(profile.cpu_utilisation_ratio * 100, 2),
+        cpu_usage_percent=_percent_of_core(profile, execution.phases.run_us),
         cpu_user_micros=profile.cpu_user_us,
         cpu_system_micros=profile.cpu_system_us,
         throttled_micros=profile.throttled_us,

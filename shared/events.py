@@ -210,7 +210,7 @@ class Advice(Value, frozen=True):
     memory_mb_max: int
     savings_percent: float  # of the compute price an invocation; negative when it costs more
     savings_monthly_usd: float | None  # None until a call rate was observed
-    duration_ms: float  # predicted for `memory_mb`
+    duration_ms: float | None  # predicted for `memory_mb`; None until a success was timed
     confidence: Confidence
     invocation_count: int  # how many the advice rests on
     findings: tuple[Finding, ...] = ()

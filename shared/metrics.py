@@ -63,7 +63,9 @@ SANDBOXES = Gauge(
 )
 SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
 CODE_FETCHES = Counter(
-    "hearth_code_fetches", "Looks at S3 for code: downloaded, unchanged, refused, stale.", ["outcome"]
+    "hearth_code_fetches",
+    "Looks at S3 for code: downloaded, unchanged, refused, stale.",
+    ["outcome"],
 )
 S3_CALLS = Counter("hearth_s3_calls", "Calls to S3, by stage.", ["stage"])
 FINDINGS = Counter("hearth_findings", "What the tuner noticed.", ["kind"])

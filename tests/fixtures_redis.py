@@ -37,7 +37,7 @@ class RedisServer:
             [
                 "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
                 "--unixsocket", os.fspath(self.path), "--dir", os.fspath(self.folder),
-                "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                "--appendonly", "yes", "--appendfsync", "no", "--save", "",
             ],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip

@@ -40,11 +40,8 @@ def restore(log: Log, settings: Settings) -> Tuner:
     return tuner
 
 
-def lead(settings: Settings, log: Log, stop: threading.Event) -> None:
-    """Fold and advise for as long as this process leads; returns at once where another does."""
-    consumer = make_consumer_name(STAGE)
-    if not log.lead(STAGE, consumer, settings.lead_ttl_ms):
-        return
+def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> None:
+    """Fold and advise for as long as this process leads."""
     inbox = RedisInbox(settings, PROFILES, consumer)
     ttl_ms = settings.lead_ttl_ms
     block_ms = min(ttl_ms // 4, 1_000)
@@ -80,9 +77,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
     log = Log(settings.redis_address, settings.partitions)
     backoff = Backoff(STAGE, "redis")
     while not stop.is_set():
+        consumer = make_consumer_name(STAGE)
         try:
-            lead(settings, log, stop)
-            backoff.reset()
+            leading = log.lead(STAGE, consumer, settings.lead_ttl_ms)
         except LogUnavailableError as error:
             backoff.wait(stop, error)
-        stop.wait(min(settings.lead_ttl_ms / 2000, 1.0))
+            continue
+        backoff.reset()
+        if leading:
+            lead(settings, log, consumer, stop)
+        else:
+            stop.wait(min(settings.lead_ttl_ms / 2000, 1.0))

@@ -40,7 +40,7 @@ def decide_advice(
         memory_mb_max=choice.memory_mb_max,
         savings_percent=savings.percent,
         savings_monthly_usd=savings.monthly_usd,
-        duration_ms=savings.run_us / 1000,
+        duration_ms=savings.run_us / 1000 if savings.run_us else None,
         confidence=decide_confidence(state),
         invocation_count=max(state.peak_count, state.duration_count),
         findings=findings,

@@ -93,7 +93,7 @@ def test_the_whole_document() -> None:
             "memoryUsedMb": 45,
             "memoryLimitMb": 512,
             "memoryAccuracy": "exact",
-            "cpuUsagePercent": 12.5,
+            "cpuUsagePercent": 11.33,
             "cpuUserMicros": 41_200,
             "cpuSystemMicros": 9_800,
             "throttledMicros": 0,

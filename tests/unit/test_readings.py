@@ -104,6 +104,7 @@ def test_version_1(version_1: Machine) -> None:
         "memory.oom_control": OOM_1,
         "cpuacct.usage": "9\n",
         "cpuacct.usage_user": "7\n",
+        "io": "read_bytes: 0\n",
         "net/dev": "eth0: 1 2 3\n",
     }
     assert expected == meter.before() == meter.after()

@@ -337,6 +337,7 @@ def test_threads_gain_from_more_than_one_core() -> None:
     )
 
     assert advice.memory_mb > 1_769
+    assert advice.duration_ms is not None
     assert advice.duration_ms < 700
 
 
