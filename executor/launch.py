@@ -105,8 +105,14 @@ class Launcher:
             metrics.SANDBOX_STARTS.labels(self._factory.kind).inc()
             log_event(LOG, "sandbox.started", function_id=spec.function_id, sandbox=sandbox.id,
                       sandbox_us=invocation.sandbox_us)  # fmt: skip
-            logs_max = self._settings.logs_inline_bytes_max
-            return Seat(sandbox, plan.key, plan.limits, plan.code, logs_max)
+            return Seat(
+                sandbox,
+                plan.key,
+                plan.limits,
+                plan.code,
+                logs_bytes_max=self._settings.logs_inline_bytes_max,
+                region=self._settings.aws_region,
+            )
 
         self._submit(work, done)
 

@@ -24,6 +24,7 @@ LOG = logging.getLogger(__name__)
 
 _BACKGROUND_THREADS = 8
 _MEMORY_SHARE_OF_HOST = 0.8
+_SHOW_SECONDS = 1.0
 
 
 class _Attending:
@@ -89,11 +90,15 @@ def run(settings: Settings, stop: threading.Event) -> None:
     attending = _Attending(executor)
     backoff = Backoff(STAGE, "redis")
     drained_at: float | None = None
+    show_at = 0.0
     while True:
         if stop.is_set():
             drained_at = drained_at or time.monotonic() + settings.drain_seconds
             if not executor.under_way or time.monotonic() > drained_at:
                 break
+        if time.monotonic() >= show_at:
+            show_at = time.monotonic() + _SHOW_SECONDS
+            executor.show_pool()
         try:
             executor.run_once(200 if stop.is_set() else 1_000, draining=stop.is_set())
             backoff.reset()

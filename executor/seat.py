@@ -57,6 +57,7 @@ class Seat:
     limits: Limits
     code: StoredCode  # pinned for as long as the sandbox lives
     logs_bytes_max: int
+    region: str
     invocation: Invocation | None = None
     initialised: bool = False
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
@@ -74,6 +75,8 @@ class Seat:
             "function_id": request.function_id,
             "memory_mb": request.memory_mb,
             "env": request.env_vars,
+            "sandbox_id": self.sandbox.id,
+            "region": self.region,
         }
         invocation.called_at_ns = time.monotonic_ns()
         self.send(encode(INIT, head))

@@ -15,7 +15,7 @@ import redis
 from shared.codec import encode
 from shared.events import DeadLettered, Event, InvocationRejected, InvocationRequested
 from shared.inbox import LogUnavailableError
-from shared.scripts import TEXTS
+from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
     DEAD,
     REQUESTS,
@@ -137,12 +137,23 @@ class Log:
     @_waiting_for_redis
     def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
         """Keep and announce each result once, in one round trip; True where it was news."""
+        try:
+            return self._publish(results, ttl_s)
+        except redis.exceptions.NoScriptError:  # a Redis that was started anew
+            self._redis.script_load(TEXTS["publish"])
+            return self._publish(results, ttl_s)
+
+    def _publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
+        # By digest: redis-py's registered scripts would cost a round trip more in a pipeline.
         with self._redis.pipeline(transaction=False) as pipe:
             for result in results:
-                self._scripts["publish"](
-                    keys=[job_key(result.request_id)],
-                    args=[result.document, ttl_s, *result.channels],
-                    client=pipe,
+                pipe.evalsha(
+                    DIGESTS["publish"],
+                    1,
+                    job_key(result.request_id),
+                    result.document,
+                    ttl_s,
+                    *result.channels,
                 )
             return [reply == 1 for reply in pipe.execute()]
 

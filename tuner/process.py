@@ -8,13 +8,16 @@ means that somebody else leads: the state is dropped and folded anew.
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
+from shared import metrics
 from shared.backoff import Backoff
-from shared.codec import UndecodableError, decode
+from shared.events import Advice, Anything, Event
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
+from shared.projection import fold_handled
 from shared.redis_inbox import RedisInbox, make_consumer_name
 from shared.runner import Stage, run_once
 from shared.settings import Settings
@@ -25,19 +28,29 @@ LOG = logging.getLogger(__name__)
 STAGE = "tuner"
 
 
-def restore(log: Log, settings: Settings) -> Tuner:
-    """A tuner that knows everything that was handled before."""
-    tuner = Tuner(settings.tip_language)
-    count = 0
-    for partition in range(settings.partitions):
-        for payload in log.handled(PROFILES, partition):
-            try:
-                tuner.restore(decode(payload))
-            except UndecodableError:
-                continue  # it was buried when it was handled
-            count += 1
-    log_event(LOG, "tuner.restored", event_count=count)
-    return tuner
+class Counter:
+    """The tuner at the edge: what it advises shows in the metrics."""
+
+    def __init__(self, tuner: Tuner) -> None:
+        self._tuner = tuner
+        self._savings_usd: dict[str, float] = {}  # a month, by function
+        self._total_usd = 0.0
+
+    def handle(self, event: Anything) -> Sequence[Event]:
+        """As the tuner."""
+        outputs = self._tuner.handle(event)
+        for output in outputs:
+            if output.advice is not None:
+                self._count(output.execution.function_id, output.advice)
+        return outputs
+
+    def _count(self, function_id: str, advice: Advice) -> None:
+        for finding in advice.findings:
+            metrics.FINDINGS.labels(finding.kind.value).inc()
+        savings_usd = advice.savings_monthly_usd or 0.0
+        self._total_usd += savings_usd - self._savings_usd.get(function_id, 0.0)
+        self._savings_usd[function_id] = savings_usd
+        metrics.SAVINGS.set(self._total_usd)
 
 
 def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> None:
@@ -68,8 +81,10 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
 def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
     """Claim what the last leader left, then fold what it had handled."""
     inbox.claim_all()
-    handle = restore(log, settings).handle
-    return Stage(STAGE, handle, settings.attempts_max, settings.batch_max)
+    tuner = Tuner(settings.tip_language)
+    count = fold_handled(log, PROFILES, settings.partitions, tuner.restore)
+    log_event(LOG, "tuner.restored", event_count=count)
+    return Stage(STAGE, Counter(tuner).handle, settings.attempts_max, settings.batch_max)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

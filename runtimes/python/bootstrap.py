@@ -324,8 +324,7 @@ def marshal(result):
     if len(output) > OUTPUT_BYTES_MAX:
         message = (
             f"Response payload size ({len(output)} bytes) exceeded maximum allowed payload size "
-            f"({OUTPUT_BYTES_MAX} bytes). Write large results to S3 or into the folder OUTPUT_DIR "
-            "and return where they are"
+            f"({OUTPUT_BYTES_MAX} bytes). Write large results to S3 and return where they are"
         )
         raise Failed("Function.ResponseSizeTooLarge", message)
     return output

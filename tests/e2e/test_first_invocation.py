@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
+from shared.topology import KEY_PATTERNS
 from tests.e2e.client import Client
 
 Running = tuple[Stack, Client]
@@ -249,6 +250,26 @@ def test_bad_messages_are_rejected_in_words(running: Running, name: str) -> None
     assert document["status"] == "REJECTED"
     assert word in document["error"]["message"]
     assert client.stored(f"rejected-{name}") == document
+
+
+def test_every_key_in_redis_is_a_documented_one(running: Running) -> None:
+    """Whatever a run leaves in Redis is in the table of docs/operations.md."""
+    _, client = running
+    client.deploy("keys", {"main.py": COUNTER})
+    client.invoke("keys-1", "keys")
+    names = {"P": r"\d+", "REQUEST_ID": r"[\w.:-]+", "STAGE": "[a-z]+"}
+    patterns = [
+        re.compile(re.sub("|".join(names), lambda match: names[match[0]], re.escape(pattern)))
+        for pattern in KEY_PATTERNS
+    ]
+
+    unknown = [
+        key
+        for key in client.redis.scan_iter()
+        if not any(pattern.fullmatch(key) for pattern in patterns)
+    ]
+
+    assert unknown == []
 
 
 def test_what_is_not_json_goes_to_the_dead_and_the_queue_goes_on(running: Running) -> None:
