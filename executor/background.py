@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from shared.wire import wait_readable
@@ -43,11 +44,13 @@ class Background:
 
         self._pool.submit(work).add_done_callback(arrived)
 
+    def clear_wake(self) -> None:
+        """Take back the wake-up, before `finish_done`: what is done later wakes again."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
     def finish_done(self) -> None:
         """Continue with everything that is done."""
-        if not self._done:
-            return
-        os.eventfd_read(self._wake)
         while self._done:
             done, future = self._done.popleft()
             self.running -= 1
@@ -60,6 +63,7 @@ class Background:
         self.stopping.set()
         while self.running:
             wait_readable([self._wake], 1.0)
+            self.clear_wake()
             self.finish_done()
         self._pool.shutdown(wait=True)
         os.close(self._wake)

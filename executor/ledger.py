@@ -57,8 +57,8 @@ class Ledger:
         self._inbox.commit(invocation.delivery, outputs)
         self.under_way -= 1
         runtime = invocation.request.runtime.value
-        metrics.JOBS_PROCESSED.labels(runtime, ending.outcome.value).inc()
-        metrics.EVAL_DURATION.labels(runtime).observe(ending.run_us / 1e6)
+        metrics.jobs_processed(runtime, ending.outcome.value).inc()
+        metrics.eval_duration(runtime).observe(ending.run_us / 1e6)
 
     def reject(
         self,
@@ -76,7 +76,7 @@ class Ledger:
         )
         self._inbox.commit(delivery, (event,))
         self.under_way -= 1
-        metrics.JOBS_PROCESSED.labels("none", Outcome.REJECTED.value).inc()
+        metrics.jobs_processed("none", Outcome.REJECTED.value).inc()
 
     def _tell_started(self, seat: Seat, invocation: Invocation) -> SandboxStarted:
         request = invocation.request

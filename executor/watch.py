@@ -18,6 +18,7 @@ class Watch:
     """The seats in the loop's hands. Its descriptor is readable when one needs attention."""
 
     def __init__(self, background: Background) -> None:
+        self._background = background
         self._epoll = select.epoll()
         self._epoll.register(background.fileno(), select.EPOLLIN)
         self._by_descriptor: dict[int, Seat] = {}
@@ -51,6 +52,7 @@ class Watch:
         for descriptor, _ in self._epoll.poll(0, _EVENTS_MAX):
             seat = self._by_descriptor.get(descriptor)
             if seat is None:
+                self._background.clear_wake()
                 continue
             if descriptor != seat.sandbox.logs.fileno():
                 ready.append(seat)

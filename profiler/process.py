@@ -20,8 +20,8 @@ def handle_and_count(event: Anything) -> Sequence[Event]:
         if isinstance(output, InvocationProfiled) and output.execution.runtime is not None:
             runtime, profile = output.execution.runtime.value, output.profile
             cpu_us = profile.cpu_user_us + profile.cpu_system_us
-            metrics.CPU_USAGE.labels(runtime).inc(cpu_us / 1e6)
-            metrics.MEMORY_PEAK.labels(runtime).set(profile.memory_peak_bytes)
+            metrics.cpu_usage(runtime).inc(cpu_us / 1e6)
+            metrics.memory_peak(runtime).set(profile.memory_peak_bytes)
     return outputs
 
 

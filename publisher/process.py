@@ -13,6 +13,7 @@ from shared.aws import make_client
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
+from shared.pace import Pace
 from shared.redis_inbox import RedisInbox, make_consumer_name
 from shared.settings import Settings
 from shared.topology import RECOMMENDATIONS
@@ -39,11 +40,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop`; then finish what is being written, for a few seconds, and hand back."""
     publisher = build(settings)
     backoff = Backoff(STAGE, "redis")
+    pace = Pace()
     try:
         while not stop.is_set():
             try:
-                publisher.run_once(_BLOCK_MS)
+                count = publisher.run_once(_BLOCK_MS)
                 backoff.reset()
+                time.sleep(pace.decide_pause(count, time.monotonic()))
             except LogUnavailableError as error:
                 backoff.wait(stop, error)
         finish(publisher, _FINISH_S)

@@ -6,6 +6,7 @@ were read.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import (
@@ -16,7 +17,14 @@ from prometheus_client import (
     Histogram,
     generate_latest,
     multiprocess,
+    values,
 )
+
+if values.ValueClass.__name__ == "MmapedValue":
+    # It asks for its process id at every increment, in case of a fork: a system call on the path
+    # of an invocation. No process of ours forks after this import.
+    _PID = os.getpid()
+    values.ValueClass = values.MultiProcessValue(lambda: _PID)  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 300, 900)
 
@@ -75,6 +83,33 @@ SAVINGS = Gauge(
     multiprocess_mode="livemostrecent",
 )
 PUBLISHED = Counter("hearth_published", "Results published, by status.", ["status"])
+
+
+# Looking a label up costs more than counting, so the path of an invocation does it once a value.
+
+
+@cache
+def jobs_processed(runtime: str, outcome: str) -> Counter:
+    """The counter of one runtime and outcome."""
+    return JOBS_PROCESSED.labels(runtime, outcome)
+
+
+@cache
+def eval_duration(runtime: str) -> Histogram:
+    """The histogram of one runtime."""
+    return EVAL_DURATION.labels(runtime)
+
+
+@cache
+def cpu_usage(runtime: str) -> Counter:
+    """The counter of one runtime."""
+    return CPU_USAGE.labels(runtime)
+
+
+@cache
+def memory_peak(runtime: str) -> Gauge:
+    """The gauge of one runtime."""
+    return MEMORY_PEAK.labels(runtime)
 
 
 def render(folder: Path | None) -> bytes:

@@ -5,6 +5,7 @@ Not here: the executor and the publisher, which have work in flight and loops of
 
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from shared.codec import UndecodableError, decode
 from shared.events import Anything, Event
 from shared.inbox import Delivery, Inbox, LogUnavailableError
 from shared.logging import log_event
+from shared.pace import Pace
 
 LOG = logging.getLogger(__name__)
 
@@ -64,10 +66,12 @@ def run_once(stage: Stage, inbox: Inbox, block_ms: int) -> int:
 def run(stage: Stage, inbox: Inbox, stop: threading.Event, block_ms: int = 1_000) -> None:
     """Run until `stop`; an absent log is waited for. Ends with every commit confirmed."""
     backoff = Backoff(stage.name, "redis")
+    pace = Pace()
     while not stop.is_set():
         try:
-            run_once(stage, inbox, block_ms)
+            count = run_once(stage, inbox, block_ms)
             backoff.reset()
+            time.sleep(pace.decide_pause(count, time.monotonic()))
         except LogUnavailableError as error:
             backoff.wait(stop, error)
     inbox.close()

@@ -17,6 +17,7 @@ from shared.events import Advice, Anything, Event
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
+from shared.pace import Pace
 from shared.projection import fold_handled
 from shared.redis_inbox import RedisInbox, make_consumer_name
 from shared.runner import Stage, run_once
@@ -61,6 +62,7 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
     stage: Stage | None = None
     renew_at = 0.0
     backoff = Backoff(STAGE, "redis")
+    pace = Pace()
     while not stop.is_set() and not inbox.fenced:
         try:
             if time.monotonic() >= renew_at:
@@ -68,8 +70,9 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
                     break
                 renew_at = time.monotonic() + ttl_ms / 3000
             stage = stage or take_over(settings, log, inbox)
-            run_once(stage, inbox, block_ms)
+            count = run_once(stage, inbox, block_ms)
             backoff.reset()
+            time.sleep(pace.decide_pause(count, time.monotonic()))
         except LogUnavailableError as error:
             backoff.wait(stop, error)
     log_event(LOG, "tuner.lead_ended", fenced=inbox.fenced)
