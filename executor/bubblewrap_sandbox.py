@@ -36,7 +36,7 @@ from executor.own_cgroup import (
 )
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
-from executor.sandbox import Exit, SandboxError, SandboxSpec
+from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpec
 from executor.sandbox_folder import SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
@@ -107,10 +107,10 @@ class BubblewrapFactory:
         """See `sandbox.SandboxFactory`."""
         if spec.runtime not in _PROGRAMS:
             message = (
-                f"runtime {spec.runtime} cannot run in bubblewrap. "
-                "Install Docker and set SANDBOX=docker"
+                f"{spec.runtime} cannot run in bubblewrap. "
+                "Install Docker, run make images and set SANDBOX=docker"
             )
-            raise SandboxError(message)
+            raise RuntimeMissingError(message)
         with ExitStack() as undo:
             folder = self._state.create_folder(self.kind, self._worker_id)
             undo.callback(_remove_leftovers, folder)

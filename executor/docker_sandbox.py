@@ -21,7 +21,7 @@ from executor.doorway import Connections, Doorway
 from executor.metadata_address import close_metadata_address
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
-from executor.sandbox import Exit, SandboxError, SandboxSpec
+from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpec
 from executor.sandbox_folder import SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
@@ -60,7 +60,7 @@ class Engine:
             return request()
         except ImageNotFound as error:
             message = f"{error.explanation}. Run: make images"
-            raise SandboxError(message) from error
+            raise RuntimeMissingError(message) from error
         except APIError as error:
             message = f"the Docker Engine refused: {error.explanation or error}"
             raise SandboxError(message) from error
@@ -168,6 +168,8 @@ class DockerFactory:
                 self._create(spec, folder)
                 self.engine.call(lambda: self.engine.api.start(name))
                 connections = doorway.accept_both(_START_SECONDS, lambda: self._find_death(name))
+            except RuntimeMissingError:
+                raise
             except (OSError, SandboxError) as error:
                 message = f"Docker sandbox did not start: {error}"
                 raise SandboxError(message) from error

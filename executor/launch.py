@@ -17,7 +17,7 @@ from executor.background import Background
 from executor.code_store import CodeRejectedError, CodeStore, CodeUnavailableError, StoredCode
 from executor.invocation import Ending, Invocation, Refused
 from executor.pool import PoolKey, key_of
-from executor.sandbox import Sandbox, SandboxError, SandboxFactory, SandboxSpec
+from executor.sandbox import RuntimeMissingError, Sandbox, SandboxError, SandboxFactory, SandboxSpec
 from executor.seat import Seat
 from shared import metrics
 from shared.backoff import Backoff
@@ -82,8 +82,10 @@ class Launcher:
 
         self._submit(work, done)
 
-    def start(self, invocation: Invocation, plan: Plan, done: Callable[[Seat], None]) -> None:
-        """A new sandbox, connected."""
+    def start(
+        self, invocation: Invocation, plan: Plan, done: Callable[[Seat | Refused], None]
+    ) -> None:
+        """A new sandbox, connected; or why this host cannot start it."""
         request = invocation.request
         spec = SandboxSpec(
             function_id=request.function_id,
@@ -98,9 +100,12 @@ class Launcher:
             pids_max=self._settings.pids_max,
         )
 
-        def work() -> Seat:
+        def work() -> Seat | Refused:
             began = time.monotonic_ns()
-            sandbox = self._persist("sandbox", lambda: self._factory.start(spec))
+            try:
+                sandbox = self._persist("sandbox", lambda: self._factory.start(spec))
+            except RuntimeMissingError as error:
+                return Refused("runtime", str(error))
             invocation.sandbox_us = (time.monotonic_ns() - began) // 1_000
             metrics.SANDBOX_STARTS.labels(self._factory.kind).inc()
             log_event(LOG, "sandbox.started", function_id=spec.function_id, sandbox=sandbox.id,
@@ -158,6 +163,9 @@ class Launcher:
         while True:
             try:
                 result = call()
+            except RuntimeMissingError:
+                backoff.reset()
+                raise
             except (CodeUnavailableError, SandboxError, BotoCoreError, ClientError) as error:
                 backoff.wait(self._background.stopping, error)
                 if self._background.stopping.is_set():

@@ -141,7 +141,16 @@ class Executor:
             self._waiting.append((invocation, plan))
             return
         invocation.start = Start.COLD
-        self._launcher.start(invocation, plan, lambda seat: self._started(invocation, seat))
+        self._launcher.start(invocation, plan, lambda got: self._start_ended(invocation, plan, got))
+
+    def _start_ended(self, invocation: Invocation, plan: Plan, got: Seat | Refused) -> None:
+        if isinstance(got, Refused):
+            self._launcher.release_code(plan)
+            self._pool.forget(plan.limits.memory_mb)
+            self._ledger.reject(invocation.delivery, invocation.request, got)
+            self._place_waiting()
+            return
+        self._started(invocation, got)
 
     def _started(self, invocation: Invocation, seat: Seat) -> None:
         if self._background.stopping.is_set():

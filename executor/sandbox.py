@@ -21,6 +21,10 @@ class SandboxError(Exception):
     """The sandbox could not be started: the platform's failure, not the function's."""
 
 
+class RuntimeMissingError(SandboxError):
+    """This host has no such runtime, and waiting does not change that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSpec:
     """What makes one sandbox different from another; sandboxes of equal specs can stand in."""
@@ -80,7 +84,7 @@ class SandboxFactory(Protocol):
 
         Blocks. Memory and process limits hold from the first instruction; the CPU quota does not
         yet: start and init run at full speed, `meter.limit_cpu` is called after init.
-        Raises SandboxError; then nothing is left behind.
+        Raises SandboxError, or RuntimeMissingError; then nothing is left behind.
         """
         ...
 

@@ -231,6 +231,7 @@ def test_six_megabytes_of_output_lie_in_s3(running: Running) -> None:
 
 BAD_MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
     "runtime": ({"runtime": "cobol"}, "runtime"),
+    "no-such-runtime-here": ({"runtime": "provided.al2023", "handler": "bootstrap"}, "runtime"),
     "memory-small": ({"memoryMb": 64}, "memoryMb"),
     "memory-large": ({"memoryMb": 20_000}, "memoryMb"),
     "timeout": ({"timeoutMs": 9_000_000}, "timeoutMs"),
@@ -244,6 +245,7 @@ def test_bad_messages_are_rejected_in_words(running: Running, name: str) -> None
     """REJECTED, with the field that the sender must mend."""
     _, client = running
     fields, word = BAD_MESSAGES[name]
+    client.deploy("counter", {"main.py": COUNTER})
 
     document = client.invoke(f"rejected-{name}", "counter", **fields)
 
