@@ -3,7 +3,7 @@ VENV := .venv/bin
 COMPOSE := $(shell command -v docker-compose || echo docker compose)
 export COMPOSE_EXECUTORS ?= 1
 
-.PHONY: help setup images demo check lint test compose-build compose-up compose-down clean
+.PHONY: help setup images demo check lint test bench compose-build compose-up compose-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ test: ## everything, real Redis and real Docker included; installs what is missi
 	@scripts/setup --test
 	@$(MAKE) --no-print-directory lint
 	@scripts/with-engine sh -euc 'scripts/images; exec $(VENV)/pytest $(PYTEST_ARGS)'
+
+bench: setup ## what one warm invocation costs and how many a second; bench/results.json
+	@$(VENV)/python -m bench $(BENCH_ARGS)
 
 compose-build: images ## the image of the services
 	@scripts/images --certificates

@@ -144,6 +144,19 @@ class Refused:
     reason: str
 
 
+def refuse(request: InvocationRequested, memory_mb_max: int) -> Refused | None:
+    """Why this host cannot run the request at all; None when it can."""
+    if request.input_s3 is not None:
+        return Refused("inputS3", "is not read yet; put the input into `input`")
+    if request.memory_mb > memory_mb_max:
+        reason = (
+            f"is {request.memory_mb}; this host grants {memory_mb_max} MB to all sandboxes "
+            "together (MEMORY_BUDGET_MB)"
+        )
+        return Refused("memoryMb", reason)
+    return None
+
+
 def reject(
     request: InvocationRequested | InvocationRejected,
     refused: Refused,

@@ -34,6 +34,7 @@ class Ledger:
         self._inline_bytes_max = settings.output_inline_bytes_max
         self._inbox = inbox
         self._launcher = launcher
+        self._handled_total = metrics.HANDLED.labels("executor")
         self.under_way = 0  # invocations received and not committed
 
     def commit(self, seat: Seat, invocation: Invocation, ending: Ending) -> None:
@@ -55,7 +56,7 @@ class Ledger:
         if invocation.start is Start.COLD:
             outputs.insert(0, self._tell_started(seat, invocation))
         self._inbox.commit(invocation.delivery, outputs)
-        self.under_way -= 1
+        self._count()
         runtime = invocation.request.runtime.value
         metrics.jobs_processed(runtime, ending.outcome.value).inc()
         metrics.eval_duration(runtime).observe(ending.run_us / 1e6)
@@ -75,8 +76,12 @@ class Ledger:
             now_ms=_now_ms(),
         )
         self._inbox.commit(delivery, (event,))
-        self.under_way -= 1
+        self._count()
         metrics.jobs_processed("none", Outcome.REJECTED.value).inc()
+
+    def _count(self) -> None:
+        self.under_way -= 1
+        self._handled_total.inc()
 
     def _tell_started(self, seat: Seat, invocation: Invocation) -> SandboxStarted:
         request = invocation.request

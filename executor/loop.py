@@ -15,7 +15,14 @@ from executor.background import Background
 from executor.code_store import CodeStore
 from executor.endings import broke_protocol, crashed, interpret_answer, timed_out
 from executor.frames import ANSWER, READY, Frame, FrameError
-from executor.invocation import Ending, Invocation, Refused, check_output, decide_limits
+from executor.invocation import (
+    Ending,
+    Invocation,
+    Refused,
+    check_output,
+    decide_limits,
+    refuse,
+)
 from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
 from executor.pool import Decision, Pool, key_of
@@ -106,18 +113,14 @@ class Executor:
         """Give the invocation a warm sandbox, or look at its code first."""
         request = invocation.request
         stored = self._code_store.peek(request.code)
-        if stored is not None:
+        if stored is not None and request.input_s3 is None:
             seat = self._pool.take(key_of(request, stored.sha256))
             if seat is not None:
                 self._call(seat, invocation)
                 return
-        budget_mb = self._launcher.memory_mb_max
-        if request.memory_mb > budget_mb:
-            reason = (
-                f"is {request.memory_mb}; this host grants {budget_mb} MB to all sandboxes "
-                "together (MEMORY_BUDGET_MB)"
-            )
-            self._ledger.reject(invocation.delivery, request, Refused("memoryMb", reason))
+        refused = refuse(request, self._launcher.memory_mb_max)
+        if refused is not None:
+            self._ledger.reject(invocation.delivery, request, refused)
             return
         limits = decide_limits(request, self._settings.cpu_policy, self._settings.cpu_fixed)
         self._launcher.fetch_code(invocation, limits, lambda got: self._code_came(invocation, got))

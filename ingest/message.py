@@ -77,7 +77,7 @@ def _check_size(event: InvocationRequested, payload: bytes) -> None:
         field = "input" if len(bytes(event.input)) > size // 2 else "envVars"
         reason = (
             f"the request takes {size} bytes and at most {EVENT_BYTES_MAX} fit; "
-            "put the input into S3 and name it in inputS3"
+            "put what is large into S3 and name its place in input"
         )
         raise RefusedError(field, reason)
 

@@ -58,14 +58,14 @@ class Publisher:
     def run_once(self, block_ms: int) -> int:
         """Commit what is written, receive a batch, announce it and begin to write it.
 
-        Returns how many results were announced or committed. Raises LogUnavailableError; call it
+        Returns how many results were announced. Raises LogUnavailableError; call it
         again and it goes on.
         """
         self.inbox.hold()
-        committed = self.commit_written()
+        self.commit_written()
         if not self.unannounced:
             self._receive(block_ms)
-        return committed + self._announce()
+        return self._announce()
 
     def commit_written(self) -> int:
         """Queue the commit of each document that is in S3; returns how many."""

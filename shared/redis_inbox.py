@@ -74,13 +74,14 @@ class RedisInbox:
         with self._losing():
             self._ensure_connected()
             self.hold()
-            self._writer.send()
             while True:
                 self._claim(count_max - len(self._ready))
+                if count_max > 0 and not self._ready:
+                    self._ask(count_max)
+                self._writer.send()  # with one connection, the read goes with the commits
+                self._reader.send()
                 if self._ready and count_max > 0:
                     return self._take(count_max)
-                if count_max > 0:
-                    self._ask(count_max)
                 left = deadline - time.monotonic()
                 woken = self._wait(min(left, self._claim_idle_ms / 3000), wake)
                 if self._ready and count_max > 0:
@@ -88,7 +89,6 @@ class RedisInbox:
                 if woken or left <= 0:
                     return []
                 self.hold()
-                self._writer.send()
 
     def commit(self, delivery: Delivery, outputs: Sequence[Event]) -> None:
         """See `Inbox.commit`."""
@@ -192,7 +192,6 @@ class RedisInbox:
              "BLOCK", _SERVER_BLOCK_MS, "STREAMS", *self._keys, *[">"] * len(self._keys)),
             self._on_read,
         )  # fmt: skip
-        self._reader.send()
 
     def _on_read(self, reply: Reply) -> None:
         self._asked = False

@@ -15,7 +15,7 @@ class PriceBook(Struct, frozen=True, kw_only=True):
     step_us: int  # a started step is charged whole
 
 
-# AWS price list, us-east-1, first tier; the same in most regions (`docs/tuning.md`).
+# AWS price list, us-east-1, first tier; the same in most regions.
 LAMBDA_X86 = PriceBook(
     name="lambda-x86-us-east-1",
     gigabyte_second_usd=0.000_016_666_7,
