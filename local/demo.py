@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from executor.choose_sandbox import choose_factory
+from executor.sandbox import SandboxError
 from local.stack import PROCESSES, Stack, local_environment
 from shared.aws import make_client
 from shared.settings import Settings
@@ -121,7 +122,12 @@ def main() -> int:
     """The demo; 0 when every result came."""
     with tempfile.TemporaryDirectory(prefix="hearth-") as folder:
         stack = Stack(local_environment(Path(folder)), log_path=Path(folder) / "stack.log")
-        factory, why = choose_factory(stack.settings)
+        try:
+            factory, why = choose_factory(stack.settings)
+        except SandboxError as error:
+            click.secho(f"The demo cannot run here: {error}", fg="red", err=True)
+            return 1
+        factory.close()
         click.secho(f"Sandbox: {factory.kind}. {why}", bold=True)
         click.echo("Starting redis-server, the AWS stand-in and the five stages ...")
         try:
