@@ -44,6 +44,15 @@ _END_SECONDS = 1.0
 T = TypeVar("T")
 
 
+def find_cause(error: BaseException) -> str:
+    """The system's own words under the layers of clients: "Connection refused"."""
+    layers = [error]
+    while (inner := layers[-1].__cause__ or layers[-1].__context__) is not None:
+        layers.append(inner)
+    words = [layer.strerror for layer in layers if isinstance(layer, OSError) and layer.strerror]
+    return words[-1] if words else str(error)
+
+
 class Engine:
     """The Docker API: every call is counted, every failure is a SandboxError."""
 
@@ -66,7 +75,7 @@ class Engine:
             raise SandboxError(message) from error
         except (DockerException, RequestException, OSError) as error:
             message = (
-                f"the Docker Engine does not answer: {error}. "
+                f"the Docker Engine does not answer ({find_cause(error)}). "
                 "Start it, or set SANDBOX=bubblewrap for the embedded default"
             )
             raise SandboxError(message) from error

@@ -50,22 +50,23 @@ class Phrases(Struct, frozen=True, kw_only=True):
     costs_usd: str
     costs_percent: str
     same_price: str
-    slower: str
+    duration: str
 
 
 ENGLISH = Phrases(
     reasons={
         Reason.WASTE: "Resource waste: {limit} MB allocated, peak {peak} MB. "
-        "Switch to {memory} MB{price}.{slower}",
+        "Switch to {memory} MB{price}.{duration}",
         Reason.SMALLER: "Smaller is enough: {limit} MB allocated, peak {peak} MB. "
-        "Switch to {memory} MB{price}.{slower}",
+        "Switch to {memory} MB{price}.{duration}",
         Reason.FASTER: "CPU-limited: {now} ms a call at {limit} MB. "
         "Switch to {memory} MB for {then} ms a call{price}.",
         Reason.MEMORY_RISK: "Memory risk: peak {peak} MB of {limit} MB. "
-        "Switch to {memory} MB{price}.",
+        "Switch to {memory} MB{price}.{duration}",
         Reason.TIGHT: "Little headroom: peak {peak} MB of {limit} MB. "
-        "Switch to {memory} MB{price}.",
-        Reason.OUT_OF_MEMORY: "Out of memory at {failed} MB. Switch to {memory} MB{price}.",
+        "Switch to {memory} MB{price}.{duration}",
+        Reason.OUT_OF_MEMORY: "Out of memory at {failed} MB. "
+        "Switch to {memory} MB{price}.{duration}",
         Reason.FITS: "{limit} MB fits: peak {peak} MB.",
         Reason.LARGEST: "Memory risk: {limit} MB is the largest size and hardly enough. "
         "Make the function use less.",
@@ -79,22 +80,23 @@ ENGLISH = Phrases(
     costs_usd=", for ${usd:,.2f} a month more",
     costs_percent=", for {percent:g} % more",
     same_price=", at about the same price",
-    slower=" A call then takes {then} ms instead of {now} ms.",
+    duration=" A call then takes {then} ms instead of {now} ms.",
 )
 
 KOREAN = Phrases(
     reasons={
         Reason.WASTE: "자원 낭비: {limit} MB 할당, 최대 사용량 {peak} MB. "
-        "{memory} MB로 변경하세요{price}.{slower}",
+        "{memory} MB로 변경하세요{price}.{duration}",
         Reason.SMALLER: "더 작은 크기로 충분: {limit} MB 할당, 최대 사용량 {peak} MB. "
-        "{memory} MB로 변경하세요{price}.{slower}",
+        "{memory} MB로 변경하세요{price}.{duration}",
         Reason.FASTER: "CPU 제한: {limit} MB에서 호출당 {now} ms. "
         "{memory} MB로 변경하면 호출당 {then} ms입니다{price}.",
         Reason.MEMORY_RISK: "메모리 위험: {limit} MB 중 최대 사용량 {peak} MB. "
-        "{memory} MB로 변경하세요{price}.",
+        "{memory} MB로 변경하세요{price}.{duration}",
         Reason.TIGHT: "여유 부족: {limit} MB 중 최대 사용량 {peak} MB. "
-        "{memory} MB로 변경하세요{price}.",
-        Reason.OUT_OF_MEMORY: "{failed} MB에서 메모리 부족. {memory} MB로 변경하세요{price}.",
+        "{memory} MB로 변경하세요{price}.{duration}",
+        Reason.OUT_OF_MEMORY: "{failed} MB에서 메모리 부족. "
+        "{memory} MB로 변경하세요{price}.{duration}",
         Reason.FITS: "{limit} MB가 적절합니다: 최대 사용량 {peak} MB.",
         Reason.LARGEST: "메모리 위험: {limit} MB는 최대 크기이며 거의 부족합니다. "
         "함수의 메모리 사용을 줄이세요.",
@@ -108,20 +110,21 @@ KOREAN = Phrases(
     costs_usd=" (월 ${usd:,.2f} 추가)",
     costs_percent=" ({percent:g} % 추가)",
     same_price=" (요금은 거의 같음)",
-    slower=" 호출 시간은 {now} ms에서 {then} ms로 늘어납니다.",
+    duration=" 호출 시간은 {now} ms에서 {then} ms로 바뀝니다.",
 )
 
 _PHRASES: dict[Language, Phrases] = {"en": ENGLISH, "ko": KOREAN}
 _SAME_PRICE_PERCENT = 5.0
 _CENT_USD = 0.005  # less is shown as nothing
-_SLOWER_PERCENT = 105
+_SAME_DURATION_PERCENT = 5
 
 
 def write_tip(situation: Situation, language: Language) -> str:
     """The tip in `language`."""
     phrases = _PHRASES[language]
     now, then = _format_ms(situation.run_now_us), _format_ms(situation.run_us)
-    is_slower = situation.run_us * 100 > situation.run_now_us * _SLOWER_PERCENT
+    change_us = abs(situation.run_us - situation.run_now_us)
+    changes = change_us * 100 > situation.run_now_us * _SAME_DURATION_PERCENT
     return phrases.reasons[situation.reason].format(
         limit=situation.limit_mb,
         peak=situation.peak_mb,
@@ -130,7 +133,7 @@ def write_tip(situation: Situation, language: Language) -> str:
         now=now,
         then=then,
         price=_describe_price(situation, phrases),
-        slower=phrases.slower.format(now=now, then=then) if is_slower else "",
+        duration=phrases.duration.format(now=now, then=then) if changes else "",
     )
 
 
