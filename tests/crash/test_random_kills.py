@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
+from typing import Any
 
 import redis
 
@@ -41,10 +42,10 @@ def test_random_kills_of_stages_and_redis(make_stack: MakeStack) -> None:
     assert names == [one["requestId"] for one in documents]
     assert {"SUCCESS"} == {one["status"] for one in documents}
     client.wait_settled(seconds=60)
-    log = redis.Redis(port=client.redis_port)
+    log: Any = redis.Redis(port=client.redis_port)
     published = Counter(
         fields[b"event"].split(b'"invocation_id":"')[1].split(b'"')[0].decode()
-        for _, fields in log.xrange("{hearth:0}:publications")  # type: ignore[union-attr]
+        for _, fields in log.xrange("{hearth:0}:publications")
     )
     assert Counter(names) == published
     assert log.xlen("{hearth:0}:dead") == 0
