@@ -7,7 +7,6 @@ import click
 
 from shared.codec import UndecodableError, decode
 from shared.events import DeadLettered
-from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.settings import Settings
 
@@ -43,17 +42,19 @@ def _find(log: Log, settings: Settings, entry_id: str) -> tuple[int, DeadLettere
 def list_letters(settings: Settings, *, as_json: bool) -> None:
     """One line for each dead letter, oldest first."""
     log = Log(settings.redis_address, settings.partitions)
-    try:
-        for _, entry_id, letter in _letters(log, settings):
-            if as_json:
-                row = {"id": entry_id, "stage": letter.stage, "stream": letter.stream,
-                       "attempts": letter.attempts, "reason": letter.reason}  # fmt: skip
-                click.echo(json.dumps(row))
-            else:
-                reason = letter.reason.strip().splitlines()[-1] if letter.reason.strip() else ""
-                click.echo(f"{entry_id}  {letter.stage:<10} {letter.stream:<16} {reason}")
-    except LogUnavailableError as error:
-        raise click.ClickException(str(error)) from error
+    for _, entry_id, letter in _letters(log, settings):
+        if as_json:
+            row = {
+                "id": entry_id,
+                "stage": letter.stage,
+                "stream": letter.stream,
+                "attempts": letter.attempts,
+                "reason": letter.reason,
+            }
+            click.echo(json.dumps(row))
+        else:
+            reason = letter.reason.strip().rpartition("\n")[2]
+            click.echo(f"{entry_id}  {letter.stage:<10} {letter.stream:<16} {reason}")
 
 
 @dead.command()

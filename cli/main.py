@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from cli.dead import dead
+from shared.inbox import LogUnavailableError
 from shared.logging import set_up
 from shared.settings import Settings, SettingsError, load_from_process, name_metrics_folder
 
@@ -26,7 +27,18 @@ PROCESSES = {
 }
 
 
-@click.group(help="Run serverless functions in warm, isolated, measured sandboxes.")
+class Commands(click.Group):
+    """Says in words what the world's failure is; no traceback for an absent Redis."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except LogUnavailableError as error:
+            raise click.ClickException(f"{error}. Is it started, and named in .env?") from error
+
+
+@click.group(cls=Commands, help="Run serverless functions in warm, isolated, measured sandboxes.")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Read the settings once, for every command."""
