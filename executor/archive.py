@@ -89,7 +89,11 @@ def _unpack_members(opened: zipfile.ZipFile, folder: Path, archive_bytes: int) -
         _make_folders(folder, parts if member.is_dir() else parts[:-1])
         if not member.is_dir():
             with opened.open(member) as source:
+                before = budget.written
                 _write(folder.joinpath(*parts), source, _mode_of(member, parts), budget)
+            if budget.written - before != member.file_size:
+                shown = ascii(member.orig_filename[:100])
+                raise ArchiveError(f"is damaged: {shown} has another size than its header says")
     folder.chmod(_FOLDER_MODE)
     return budget.written
 
