@@ -25,6 +25,7 @@ from executor.invocation import (
 )
 from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
+from executor.policy import choose_policy
 from executor.pool import Decision, Pool, key_of
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
@@ -37,6 +38,11 @@ from shared.settings import Settings
 
 STAGE = "executor"
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
+
+
+def _now_ms() -> int:
+    """The pool's time: it never runs backwards."""
+    return time.monotonic_ns() // 1_000_000
 
 
 class Executor:
@@ -57,7 +63,11 @@ class Executor:
         self._background = background
         self._ledger = Ledger(settings, inbox, launcher)
         self._watch = Watch(background)
-        self._pool: Pool[Seat] = Pool(settings.sandboxes_max, launcher.memory_mb_max)
+        self._pool: Pool[Seat] = Pool(
+            settings.sandboxes_max,
+            launcher.memory_mb_max,
+            choose_policy(settings.pool_policy, prewarm=False),
+        )
         self._waiting: deque[tuple[Invocation, Plan]] = deque()
 
     @property
@@ -114,7 +124,7 @@ class Executor:
         request = invocation.request
         stored = self._code_store.peek(request.code)
         if stored is not None and request.input_s3 is None:
-            seat = self._pool.take(key_of(request, stored.sha256))
+            seat = self._pool.take(key_of(request, stored.sha256), _now_ms())
             if seat is not None:
                 self._call(seat, invocation)
                 return
@@ -132,12 +142,12 @@ class Executor:
         self._start_or_wait(invocation, got)
 
     def _start_or_wait(self, invocation: Invocation, plan: Plan) -> None:
-        seat = self._pool.take(plan.key)
+        seat = self._pool.take(plan.key, _now_ms())
         if seat is not None:
             self._launcher.release_code(plan)
             self._call(seat, invocation)
             return
-        decision, evicted = self._pool.reserve(plan.limits.memory_mb)
+        decision, evicted = self._pool.reserve(plan.key, plan.limits.memory_mb, _now_ms())
         for old in evicted:
             self._dismiss(old, "evicted")
         if decision is Decision.WAIT:
@@ -149,7 +159,7 @@ class Executor:
     def _start_ended(self, invocation: Invocation, plan: Plan, got: Seat | Refused) -> None:
         if isinstance(got, Refused):
             self._launcher.release_code(plan)
-            self._pool.forget(plan.limits.memory_mb)
+            self._pool.forget(plan.key, plan.limits.memory_mb, _now_ms())
             self._ledger.reject(invocation.delivery, invocation.request, got)
             self._place_waiting()
             return
@@ -199,6 +209,7 @@ class Executor:
             self._end(seat, ending, destroy="init_failed")
             return
         seat.initialised = True
+        self._pool.record_cold(seat.key, (invocation.sandbox_us + invocation.init_us) / 1_000)
         seat.limit_cpu()
         self._call(seat, invocation)
 
@@ -251,9 +262,9 @@ class Executor:
         seat.invocation = None
         seat.generation += 1
         if destroy is None:
-            self._pool.give_back(seat.key, seat.limits.memory_mb, seat)
+            self._pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
         else:
-            self._pool.forget(seat.limits.memory_mb)
+            self._pool.forget(seat.key, seat.limits.memory_mb, _now_ms())
             self._dismiss(seat, destroy)
         self._ledger.commit(seat, invocation, ending)
         if self._waiting:
@@ -271,6 +282,11 @@ class Executor:
     def _dismiss(self, seat: Seat, reason: str) -> None:
         self._watch.leave(seat)
         self._launcher.destroy(seat, reason)
+
+    def expire_idle(self) -> None:
+        """Destroy the sandboxes that the policy keeps no longer; to be called once a second."""
+        for seat in self._pool.take_due(_now_ms()).expired:
+            self._dismiss(seat, "expired")
 
     def show_pool(self) -> None:
         """Bring the pool's metrics up to date."""

@@ -98,6 +98,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 break
         if time.monotonic() >= show_at:
             show_at = time.monotonic() + _SHOW_SECONDS
+            executor.expire_idle()
             executor.show_pool()
         try:
             executor.run_once(200 if stop.is_set() else 1_000, draining=stop.is_set())

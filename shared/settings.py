@@ -56,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sandbox: Literal["auto", "docker", "bubblewrap"] = "auto"
     sandboxes_max: Positive = 8
     memory_budget_mb: Annotated[int, Meta(ge=0)] = 0
+    pool_policy: Literal["balanced", "fixed", "histogram", "greedy_dual"] = "balanced"
     cpu_policy: Literal["proportional", "fixed"] = "proportional"
     cpu_fixed: Annotated[float, Meta(gt=0)] = 1.0
     tmp_mb: Positive = 512
