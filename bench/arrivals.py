@@ -68,9 +68,9 @@ def make_arrivals(seed: int, functions: int = 160, days: int = 2) -> list[Arriva
     """Arrivals as Serverless in the Wild counted them on Azure (ATC'20; mikhail.io's review).
 
     Functions by rate: 45 % at most one an hour, 36 % more up to one a minute, the rest above; 16 %
-    are timers; the rate doubles from the day's depth to its height. Ours: rates are spread evenly on
-    a logarithmic scale within each class, down to one a day and up to one in 20 s (faster ones would
-    only hide the rest: they are never cold), and a third of the others come in bursts of 2 to 6.
+    are timers; the rate doubles from the day's depth to its height. Ours: rates are spread evenly
+    on a logarithmic scale within each class, down to one a day and up to one in 20 s (faster ones
+    would only hide the rest: they are never cold); a third of the others come in bursts of 2 to 6.
     """
     chance = random.Random(seed)
     return sorted(

@@ -1,8 +1,8 @@
 """Recorded arrivals: how long the sandboxes of each function were not needed between two uses.
 
 Reuse is last in, first out, so the sandboxes of a function form levels: level k is needed while k
-or more invocations run at once. How long a level was not needed follows from the arrivals alone, not
-from what the pool kept or evicted: it is the same gap whether it ended warm or cold.
+or more invocations run at once. How long a level was not needed follows from the arrivals alone,
+not from what the pool kept or evicted: it is the same gap whether it ended warm or cold.
 
 Not here: what to conclude from the gaps (`keep_alive`). No clock: times are parameters.
 """
@@ -19,6 +19,8 @@ _FUNCTIONS_MAX = 4_096
 _COST_SHARE = 0.25  # of the newest cold start in the remembered one
 _MEAN_SHARE = 0.01  # of the newest gap in the running mean
 _PRICE_STEP = 0.003  # of the price, for a gap that cost nothing or twice the usual
+_PRICE_STEP_FIRST = 1.0  # added to it for the first gap, half of that for the second, and so on
+_STEP_MAX = 0.3  # e to that power is the most that one gap does to the price
 _PRICE_MIN = 1_000.0
 _PRICE_MAX = 10_000_000.0
 
@@ -89,8 +91,9 @@ class Price:
     rises while less is spent, and falls while more is: over time the two sums meet.
     """
 
-    cold_mb_s: float = 76_800.0  # to begin with
+    cold_mb_s: float = 250_000.0  # to begin with
     fixed_mb_ms: float = 0.0  # of a gap, the running mean
+    learned: int = 0  # gaps
     fixed_keep_ms: int = 600_000
     spend_ratio: float = 0.98  # of what the fixed keep-alive costs; less than 1 for the learning
 
@@ -102,8 +105,10 @@ class Price:
         share = _MEAN_SHARE if self.fixed_mb_ms else 1.0
         self.fixed_mb_ms += (fixed_mb_ms - self.fixed_mb_ms) * share
         saved = fixed_mb_ms * self.spend_ratio - idle_ms * release.memory_mb
-        step = _PRICE_STEP * saved / max(self.fixed_mb_ms, 1.0)
-        price = self.cold_mb_s * math.exp(max(min(step, 0.1), -0.1))
+        self.learned += 1
+        share = _PRICE_STEP + _PRICE_STEP_FIRST / self.learned
+        step = share * saved / max(self.fixed_mb_ms, 1.0)
+        price = self.cold_mb_s * math.exp(max(min(step, _STEP_MAX), -_STEP_MAX))
         self.cold_mb_s = min(max(price, _PRICE_MIN), _PRICE_MAX)
 
 

@@ -1,6 +1,6 @@
 """For how long an idle sandbox is kept, and when one is started ahead. Pure, no clock.
 
-Each rule is a value with one decision, `decide_window`. Composed with a rule of eviction in `policy`.
+Each rule is a value with one decision, `decide_window`. `policy` joins it with one of eviction.
 """
 
 from collections.abc import Iterable, Iterator
@@ -71,6 +71,7 @@ class HybridHistogram:
 class BalancedHistogram:
     """The window with the least expected cost: idle memory, and a price for each cold start.
 
+    The price is learnt (`arrivals.Price`), or fixed where one is given.
     For arrivals without a pattern this keeps what comes back often and lets go of what does not,
     which is the best that can be done with them; for a timer it starts one just before.
     """
@@ -133,7 +134,8 @@ def estimate_costs(gaps: Gaps, minutes: list[int], start: int, price: float) -> 
 
 def find_starts(gaps: Gaps) -> Iterable[int]:
     """Minutes worth a look as the begin of a window: a little before the shorter gaps."""
-    return {0} | {int(find_quantile(gaps, share) * 0.9) for share in (0.0, 0.05, 0.1, 0.25, 0.5)}
+    quantiles = [find_quantile(gaps, share) for share in (0.0, 0.05, 0.1, 0.25, 0.5)]
+    return {0, *(int(minute * 0.9) for minute in quantiles), *(max(m - 1, 0) for m in quantiles)}
 
 
 def find_quantile(gaps: Gaps, share: float) -> int:
