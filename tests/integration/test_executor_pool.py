@@ -89,7 +89,7 @@ def test_an_idle_sandbox_expires_by_the_policy(running: Running) -> None:
 
 
 def test_what_is_used_stays(running: Running) -> None:
-    """By default a function that just came is kept; its arrivals and its cold start are recorded."""
+    """By default a function that just came is kept; what came and what it cost is recorded."""
     assert running.pool.policy == choose_policy("balanced", prewarm=False)
     running.invoke("one")
     running.executor.expire_idle()

@@ -88,10 +88,10 @@ def test_balanced_lets_go_of_what_comes_back_too_late() -> None:
 
 
 def test_balanced_starts_a_timer_ahead() -> None:
-    """One that comes each hour: gone at once, there from minute 54 until 61."""
+    """One that comes each hour: gone at once, there from minute 59 until 61."""
     window = BalancedHistogram().decide_window(gaps_of(*[60] * 5), 128, PRICE)
 
-    assert Window(54 * BIN_MS, 61 * BIN_MS) == window
+    assert Window(59 * BIN_MS, 61 * BIN_MS) == window
 
 
 def test_balanced_is_fixed_while_little_is_known() -> None:

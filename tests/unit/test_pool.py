@@ -118,12 +118,12 @@ def make_timer(period_min: int = 60) -> Pool[str]:
 
 
 def test_a_timer_gets_its_sandbox_ahead() -> None:
-    """Its last one goes at once; the next is asked for 54 minutes later, and goes again at 61."""
+    """Its last one goes at once; the next is asked for 59 minutes later, and goes again at 61."""
     pool = make_timer()
 
     assert ["x"] == pool.take_due(0).expired
-    assert [] == pool.take_due(54 * MINUTE_MS - 1).ahead
-    (ahead,) = pool.take_due(54 * MINUTE_MS).ahead
+    assert [] == pool.take_due(59 * MINUTE_MS - 1).ahead
+    (ahead,) = pool.take_due(59 * MINUTE_MS).ahead
     assert (1, 128) == (pool.busy_count, pool.memory_mb)
     pool.add_ahead(ahead, "next")
     assert 1 == pool.idle_count
@@ -136,8 +136,8 @@ def test_nothing_is_started_ahead_of_what_came_already() -> None:
     run(pool, A, "early", 30 * MINUTE_MS)
     pool.take_due(30 * MINUTE_MS)
 
-    assert [] == pool.take_due(54 * MINUTE_MS).ahead
-    assert 1 == len(pool.take_due(84 * MINUTE_MS).ahead)
+    assert [] == pool.take_due(59 * MINUTE_MS).ahead
+    assert 1 == len(pool.take_due(89 * MINUTE_MS).ahead)
 
 
 def test_nobody_goes_for_what_is_started_ahead() -> None:
@@ -146,7 +146,7 @@ def test_nobody_goes_for_what_is_started_ahead() -> None:
     for name in "bcde":
         run(pool, (name,), name, 50 * MINUTE_MS)
 
-    assert [] == pool.take_due(54 * MINUTE_MS).ahead
+    assert [] == pool.take_due(59 * MINUTE_MS).ahead
     assert 4 == pool.idle_count
 
 
