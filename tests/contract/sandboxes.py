@@ -109,10 +109,10 @@ class Dialogue:
         assert frame is not None, self.logs()
         return frame.head
 
-    def call(self, event: bytes = b"null", seconds: float = 10, **head: object) -> Frame | None:
+    def call(self, event: bytes = b"null", **head: object) -> Frame | None:
         """Run the handler; None if the sandbox hung up."""
         self.send_call(event, **head)
-        return self.receive(seconds)
+        return self.receive()
 
     def send_call(self, event: bytes = b"null", **head: object) -> None:
         """The first half of a call."""

@@ -347,8 +347,9 @@ def test_a_killed_process_says_nothing(dialogue: Dialogue) -> None:
 def test_an_endless_loop_dies_with_the_sandbox(dialogue: Dialogue) -> None:
     """It answers nothing, and nothing of it holds up its end."""
     dialogue.init()
+    dialogue.send_call()
     with pytest.raises(TimeoutError):
-        dialogue.call(seconds=0.3)
+        dialogue.receive(0.3)
     pid = dialogue.pid()
 
     dialogue.sandbox.destroy()
@@ -377,8 +378,8 @@ def test_what_a_call_leaves_behind_goes_on_in_the_next(dialogue: Dialogue) -> No
 
 
 @with_index(
-    async_handler("if (event) setTimeout(() => Promise.reject(new Error('left')), 1); else "
-                  "await new Promise((done) => setTimeout(done, 20)); return 1")
+    async_handler("if (event) setTimeout(() => Promise.reject(new Error('left')), 20); else "
+                  "await new Promise((done) => setTimeout(done, 60)); return 1")
 )  # fmt: skip
 def test_a_rejection_after_the_answer(dialogue: Dialogue) -> None:
     """The answer stands; the call that meets it fails, and the process is replaced."""
