@@ -10,8 +10,8 @@
  * (kind, length of head, length of body, JSON head, raw body), the second is descriptors 1 and 2.
  *
  * Between calls this process stands still in a blocking read, as a frozen sandbox does: timers and
- * promises that a call leaves behind go on during the next one. It also keeps the event loop empty of
- * anything of ours, so that "the event loop is empty" means what it says, and it is the fastest.
+ * promises that a call leaves behind go on during the next one. It also keeps the event loop empty
+ * of anything of ours, so that "the event loop is empty" means what it says, and it is the fastest.
  */
 
 const fs = require("fs");
@@ -38,7 +38,7 @@ const collect = globalThis.gc;
 globalThis.gc = undefined; // libraries that find it call it, at milliseconds each
 const naptime = new Int32Array(new SharedArrayBuffer(4));
 
-// -- bytes ------------------------------------------------------------------------------------------
+// -- bytes ----------------------------------------------------------------------------------------
 
 /** Write all of it. A child may have made a shared connection non-blocking. */
 function writeAll(descriptor, bytes) {
@@ -142,7 +142,7 @@ function openText(name, descriptor) {
   Object.defineProperty(process, name, { configurable: true, enumerable: true, value: stream });
 }
 
-// -- failures ---------------------------------------------------------------------------------------
+// -- failures -------------------------------------------------------------------------------------
 
 /** The function failed; `failure` is what its sender reads. */
 class Failed {
@@ -177,7 +177,8 @@ function nameOfType(value) {
 
 function textOf(value) {
   try {
-    return typeof value === "object" && value !== null ? JSON.stringify(value) ?? "" : String(value);
+    const isObject = typeof value === "object" && value !== null;
+    return isObject ? String(JSON.stringify(value)) : String(value);
   } catch (second) {
     return `(it cannot be read: ${nameOfType(second)})`;
   }
@@ -191,9 +192,10 @@ function headlineOf(error) {
 /** Lines as Node.js prints them, innermost first, without frames of this file and of Node.js. */
 function userStack(error) {
   const lines = framesOf(error);
-  for (let cause = error.cause; isError(cause) && lines.length < STACK_FRAMES_MAX; cause = cause.cause) {
+  let { cause } = error;
+  while (isError(cause) && lines.length < STACK_FRAMES_MAX) {
     lines.push(`Caused by ${headlineOf(cause)}`, ...framesOf(cause));
-    if (cause === cause.cause) break;
+    ({ cause } = cause);
   }
   let room = STACK_LENGTH_MAX;
   return lines.slice(0, STACK_FRAMES_MAX).filter((line) => (room -= line.length) >= 0);
@@ -206,10 +208,10 @@ function framesOf(error) {
 }
 
 function isOurs(line) {
-  return line.includes(__filename) || line.includes("(node:internal/") || line.includes("at node:internal/");
+  return line.includes(__filename) || /(\(|at )node:internal\//.test(line);
 }
 
-// -- loading ----------------------------------------------------------------------------------------
+// -- loading --------------------------------------------------------------------------------------
 
 /** The parts of a context that stay the same from call to call. */
 function describeFunction(head) {
@@ -302,7 +304,8 @@ function isEsModule(file, taskRoot) {
   if (!file.endsWith(".js")) return file.endsWith(".mjs");
   for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
     try {
-      return JSON.parse(fs.readFileSync(path.join(folder, "package.json"), "utf8")).type === "module";
+      const described = fs.readFileSync(path.join(folder, "package.json"), "utf8");
+      return JSON.parse(described).type === "module";
     } catch (error) {
       if (error.code !== "ENOENT") return false; // Node.js itself complains of a broken one
     }
@@ -346,9 +349,10 @@ function adviseOnImport(error) {
     case "ERR_MODULE_NOT_FOUND": {
       const [, missing = ""] = /'([^']+)'/.exec(error.message) ?? [];
       if (/^[./]/.test(missing)) return `Put ${missing} into the archive, or mend its name`;
-      return `Add it to the archive: run npm install ${missing} in its folder and pack node_modules too`;
+      return `Add it to the archive: npm install ${missing} in its folder; pack node_modules too`;
     }
     case "ERR_REQUIRE_ESM":
+    case "ERR_REQUIRE_ASYNC_MODULE":
       return "Load it with await import(), or make the function an ES module (index.mjs)";
     case "ERR_DLOPEN_FAILED":
       return `Check that the archive was built for Linux and for Node.js ${NODE_MAJOR}`;
@@ -362,7 +366,7 @@ function adviseOnSyntax(error) {
   return '. Name the file .mjs, or put {"type": "module"} into package.json';
 }
 
-// -- calls ------------------------------------------------------------------------------------------
+// -- calls ----------------------------------------------------------------------------------------
 
 /** One call: settled once, by whichever comes first of its handler's ways to end. */
 class Call {
@@ -402,7 +406,7 @@ class Call {
 
   callBack(error, value) {
     if (this.isSettled || this.held !== undefined) return;
-    if (error !== undefined && error !== null) this.fail(error);
+    if (!isNothing(error)) this.fail(error);
     else if (this.context.callbackWaitsForEmptyEventLoop) this.held = { value };
     else this.succeed(value);
   }
@@ -444,6 +448,10 @@ class Call {
   }
 }
 
+function isNothing(value) {
+  return value === undefined || value === null;
+}
+
 /** What Lambda calls the context object, and `attempt`. */
 function describeContext(call, head, about) {
   const deadlineMs = head.deadline_ms ?? 0;
@@ -460,7 +468,7 @@ function describeContext(call, head, about) {
     clientContext: undefined,
     identity: undefined,
     getRemainingTimeInMillis: () => Math.max(deadlineMs - Date.now(), 0),
-    done: (error, value) => (error === undefined || error === null ? call.succeed(value) : call.fail(error)),
+    done: (error, value) => (isNothing(error) ? call.succeed(value) : call.fail(error)),
     succeed: (value) => call.succeed(value),
     fail: (error) => call.fail(error),
   };
@@ -477,7 +485,8 @@ function marshal(value) {
   }
   if (output === undefined) throw notJson(`a value of type ${typeof value} is none`);
   // JSON.stringify escapes halves of surrogate pairs, and nothing else this way.
-  if (/(?:^|[^\\])(?:\\\\)*\\ud[89a-f]/.test(output)) throw notJson("half a surrogate pair is no text");
+  const hasHalf = /(?:^|[^\\])(?:\\\\)*\\ud[89a-f]/.test(output);
+  if (hasHalf) throw notJson("a text holds half a surrogate pair");
   const length = Buffer.byteLength(output);
   if (length > OUTPUT_BYTES_MAX) {
     const message =
@@ -495,7 +504,7 @@ function notJson(reason) {
   return new Failed("Runtime.MarshalError", message);
 }
 
-// -- the process ------------------------------------------------------------------------------------
+// -- the process ----------------------------------------------------------------------------------
 
 let channel;
 let taskRoot;
@@ -544,15 +553,15 @@ function answer(head, output) {
 }
 
 /**
- * What a large call leaves uncollected would be in the memory peak of the next one, so it goes before
- * the answer, two milliseconds for a small heap. In proportion for a large one: it would have to be
- * collected about then anyway.
+ * What a large call leaves uncollected would be in the memory peak of the next one, so it goes
+ * before the answer, two milliseconds for a small heap. In proportion for a large one: it would
+ * have to be collected about then anyway.
  */
 function collectGarbage() {
   const bytes = countBytes();
   if (bytes - keptBytes < Math.max(GARBAGE_BYTES_MAX, keptBytes / 2)) return;
   collect();
-  // Where V8 had begun a collection itself, that one was finished: it spares what came after it began.
+  // Where V8 had begun a collection itself, that one was finished; it spares what is younger.
   if (countBytes() > bytes / 2) collect();
   keptBytes = countBytes();
 }

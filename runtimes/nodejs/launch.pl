@@ -2,9 +2,9 @@
 #
 #     launch.pl [socket path] [task root]
 #
-# Node.js cannot put a socket on its own descriptors 1 and 2, so somebody must before it starts; only
-# then console.*, native code and children all write to the log. Perl, because Debian is never without
-# it and because it is there in two milliseconds, a fifth of what Python would take.
+# Node.js cannot put a socket on its own descriptors 1 and 2, so somebody must before it starts;
+# only then console.*, native code and children all write to the log. Perl, because Debian is never
+# without it, and because it is there in two milliseconds, which Python is not.
 use strict;
 use warnings;
 
@@ -24,8 +24,9 @@ sub connect_for {
     return $connection;
 }
 
-# V8 must know the limit, or it collects too late: it sees the host's memory, not the cgroup's. All of
-# it, so that running out is the cgroup's finding and not a crash: what V8 holds is never the whole.
+# V8 must know the limit to collect in time; by itself it goes by the host's memory, or by half of
+# the cgroup's. The limit is given to it whole: since V8's heap is never all that a process holds, it
+# is the cgroup that finds memory running out, which is told as such, and not V8, which would abort.
 my $memory_mb = $ENV{AWS_LAMBDA_FUNCTION_MEMORY_SIZE} // 128;
 my $semi_space_mb = int($memory_mb / 32);
 $semi_space_mb = $SEMI_SPACE_MB_MAX if $semi_space_mb > $SEMI_SPACE_MB_MAX;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.frames import CALL, encode
 from executor.sandbox import Exit
 from shared.events import Runtime
 from tests.contract.sandboxes import Dialogue, make_files, make_spec, need_node, started
@@ -100,13 +101,13 @@ INIT_FAILURES: dict[str, tuple[str | dict[str, str], str, str, str]] = {
         "require('left-pad-of-nobody')",
         "index.handler",
         "Runtime.ImportModuleError",
-        "Cannot find module 'left-pad-of-nobody'. Add it to the archive: run npm install left-pad",
+        "Cannot find module 'left-pad-of-nobody'. Add it to the archive: npm install left-pad",
     ),
     "import_package_esm": (
         {"index.mjs": "import x from 'left-pad-of-nobody'"},
         "index.handler",
         "Runtime.ImportModuleError",
-        "Add it to the archive: run npm install left-pad-of-nobody in its folder",
+        "Add it to the archive: npm install left-pad-of-nobody in its folder",
     ),
     "import_file": (
         "require('./gone')",
@@ -481,6 +482,22 @@ def test_context(dialogue: Dialogue) -> None:
         *("512", "/aws/lambda/f", "s", "r", 3, True, "AWS_Lambda_nodejs.x", ":UTC", 2),
     ]
     assert expected == json.loads(dialogue.output(memory_mb=512, attempt=3))
+
+
+@with_index(async_handler("return event"))
+def test_frames_in_pieces(dialogue: Dialogue) -> None:
+    """However the bytes arrive, the frame is the same."""
+    dialogue.init()
+    control = dialogue.sandbox.control
+    frame = encode(CALL, {"id": "r"}, b'"' + "é".encode() * 70_000 + b'"')
+    for piece in (frame[:1], frame[1:9], frame[9:20], frame[20:70_000], frame[70_000:]):
+        control.sendall(piece)
+        time.sleep(0.02)
+
+    answer = dialogue.receive()
+
+    assert answer is not None
+    assert "é" * 70_000 == json.loads(answer.body)
 
 
 @with_index(async_handler("return 'x'.repeat(6291554)"))
