@@ -1,6 +1,6 @@
 """What the Node.js bootstrap does with each way to write and to end a function.
 
-In the fake, as all kinds run the same.
+On the host's Node.js (the fake) and on that of the image, which may be another version.
 """
 
 import json
@@ -13,21 +13,30 @@ import pytest
 from executor.frames import CALL, encode
 from executor.sandbox import Exit
 from shared.events import Runtime
-from tests.contract.sandboxes import Dialogue, make_files, make_spec, need_node, started
-from tests.fakes.process_sandbox import ProcessFactory
+from tests.contract.sandboxes import (
+    ClosableFactory,
+    Dialogue,
+    make_factory,
+    make_files,
+    make_spec,
+    need_kind,
+    started,
+)
 
 
-@pytest.fixture(scope="module")
-def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessFactory]:
-    need_node()
-    factory = ProcessFactory(tmp_path_factory.mktemp("state"))
+@pytest.fixture(scope="module", params=["process", "docker"])
+def factory(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClosableFactory]:
+    need_kind(request.param, Runtime.NODEJS)
+    factory = make_factory(request.param, tmp_path_factory.mktemp("state"))
     yield factory
     factory.close()
 
 
 @pytest.fixture
 def dialogue(
-    request: pytest.FixtureRequest, factory: ProcessFactory, tmp_path: Path
+    request: pytest.FixtureRequest, factory: ClosableFactory, tmp_path: Path
 ) -> Iterator[Dialogue]:
     """A sandbox whose files, or index.js, are the test's parameter."""
     files = {"index.js": request.param} if isinstance(request.param, str) else request.param
@@ -379,8 +388,8 @@ def test_what_a_call_leaves_behind_goes_on_in_the_next(dialogue: Dialogue) -> No
 
 
 @with_index(
-    async_handler("if (event) setTimeout(() => Promise.reject(new Error('left')), 20); else "
-                  "await new Promise((done) => setTimeout(done, 60)); return 1")
+    async_handler("if (event) setTimeout(() => Promise.reject(new Error('left')), 200); else "
+                  "await new Promise((done) => setTimeout(done, 500)); return 1")
 )  # fmt: skip
 def test_a_rejection_after_the_answer(dialogue: Dialogue) -> None:
     """The answer stands; the call that meets it fails, and the process is replaced."""
@@ -451,10 +460,11 @@ def test_children_do_not_hold_the_control_connection(dialogue: Dialogue) -> None
     "function inner() { throw new Error('x', {cause: new TypeError('y')}) }\n"
     "exports.handler = async () => {\n  inner();\n};"
 )
-def test_stack_is_the_users(dialogue: Dialogue) -> None:
+def test_stack_is_the_users(factory: ClosableFactory, dialogue: Dialogue) -> None:
     """Frames of the bootstrap and of Node.js are not in it; causes are."""
     dialogue.init()
-    path = dialogue.sandbox.spec.code_dir / "index.js"
+    folder = "/var/task" if factory.kind == "docker" else dialogue.sandbox.spec.code_dir
+    path = f"{folder}/index.js"
 
     stack = dialogue.failure()["stack"]
 
