@@ -23,7 +23,8 @@ _JOIN = (
 _STAGE = 'mount -a -T "$1" || exit 125; shift; exec "$@"'
 _STAGES = ("/run", "/mnt", "/srv", "/media")  # folders of which a sandbox needs nothing
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": _TMP, "LANG": "C.UTF-8"}
+PATH_INSIDE = "/usr/local/bin:/usr/bin:/bin"
+_ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": _TMP, "LANG": "C.UTF-8"}
 _TOP_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _FILES_OF_ETC = ("ld.so.cache", "alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust")
 

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from executor.bubblewrap_command import FILES_MADE_UP
-from executor.sandbox import SandboxError
+from executor.bubblewrap_command import FILES_MADE_UP, PATH_INSIDE
+from executor.sandbox import RuntimeMissingError, SandboxError
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOOLS_OF_ROOT = ("unshare", "setpriv", "mount")
+_PACKAGES = {"node": "nodejs"}
+_SHOWN = ("/usr", "/bin")
 _PROBE_SECONDS = 10
 _NAMESPACE_SETTINGS = (  # name, the value that forbids them, one that allows them
     ("user.max_user_namespaces", "0", "15000"),
@@ -55,6 +57,20 @@ def probe_bubblewrap(command: Sequence[str]) -> None:
         said = probe.stderr.decode("utf-8", "replace").strip()
         message = f"bubblewrap does not work on this host: {said}. {_advise()}"
         raise SandboxError(message)
+
+
+def need_programs(names: Sequence[str]) -> None:
+    """Raises RuntimeMissingError where programs are missing, or lie where sandboxes do not see them."""
+    for name in names:
+        found = shutil.which(name, path=PATH_INSIDE)
+        if found is not None and any(map(Path(found).resolve().is_relative_to, _SHOWN)):
+            continue
+        elsewhere = found or shutil.which(name)
+        message = f"{name} is not installed."
+        if elsewhere is not None:
+            place = Path(elsewhere).resolve()
+            message = f"{place} is not seen by sandboxes, which are shown /usr alone."
+        raise RuntimeMissingError(f"{message} Run: apt-get install {_PACKAGES.get(name, name)}")
 
 
 def write_etc(folder: Path) -> Path:

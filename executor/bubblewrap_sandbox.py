@@ -23,6 +23,7 @@ from executor.bubblewrap_command import (
 from executor.bubblewrap_host import (
     PATH,
     check_bubblewrap,
+    need_programs,
     probe_bubblewrap,
     write_etc,
 )
@@ -45,7 +46,11 @@ LOG = logging.getLogger(__name__)
 RUNTIMES = Path(__file__).parent.parent / "runtimes"
 _START_SECONDS = 10.0
 _END_SECONDS = 5.0
-_PROGRAMS = {Runtime.PYTHON: ("python3", "-I", "-S", "/var/runtime/bootstrap.py")}
+_PROGRAMS = {
+    Runtime.PYTHON: ("python3", "-I", "-S", "/var/runtime/bootstrap.py"),
+    Runtime.NODEJS: ("perl", "/var/runtime/launch.pl"),
+}
+_NEEDED = {Runtime.PYTHON: ("python3",), Runtime.NODEJS: ("node", "perl")}  # of the host
 
 
 class BubblewrapSandbox:
@@ -111,6 +116,7 @@ class BubblewrapFactory:
                 "Install Docker, run make images and set SANDBOX=docker"
             )
             raise RuntimeMissingError(message)
+        need_programs(_NEEDED[spec.runtime])
         with ExitStack() as undo:
             folder = self._state.create_folder(self.kind, self._worker_id)
             undo.callback(_remove_leftovers, folder)
@@ -149,9 +155,11 @@ class BubblewrapFactory:
             run=folder.run,
             etc=self._etc,
         )
+        program = _PROGRAMS[spec.runtime]
         command = build_command(
             places,
-            _PROGRAMS[spec.runtime],
+            # As in Docker: some languages must know their memory when they start.
+            ("env", f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}", *program),
             tmp_mb=spec.tmp_mb,
             files_to_join=files_to_join(cgroups),
             stage_table=_write_stage_table(places, folder),

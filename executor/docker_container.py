@@ -28,6 +28,8 @@ def describe_container(
         "Image": image,
         "Hostname": "sandbox",
         "User": USER,
+        # Some languages must know it when they start, to collect their garbage in time.
+        "Env": [f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}"],
         "Labels": dict(labels),
         "HostConfig": {
             "Mounts": [_show(spec.code_dir.resolve(), "/var/task"), _show(run, "/run/hearth")],

@@ -20,7 +20,7 @@ HELLO = b"H"  # sandbox to host; head {pid, runtime}
 INIT = b"I"  # host to sandbox; head {handler, function_id, env, memory_mb, sandbox_id, region}
 READY = b"R"  # sandbox to host; head {} or {failure}
 CALL = b"C"  # host to sandbox; head {id, deadline_ms, attempt, memory_mb}; body is the input
-ANSWER = b"A"  # sandbox to host; head {id} or {id, failure}; body is the output
+ANSWER = b"A"  # sandbox to host; head {id} or {id, failure, leaving}; body is the output
 KINDS = frozenset((HELLO, INIT, READY, CALL, ANSWER))
 
 Head = dict[str, object]

@@ -223,7 +223,7 @@ class Executor:
         unreadable = check_output(frame.body) if failure is None else None
         ending = interpret_answer(failure or unreadable, frame.body, seat.limits, left)
         healthy = unreadable is None and ending.outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
-        leaving = failure is not None and failure.type == "Runtime.ExitError"
+        leaving = head.leaving or (failure is not None and failure.type == "Runtime.ExitError")
         self._end(seat, ending, destroy=None if healthy and not leaving else ending.outcome.value)
 
     def _gone(self, seat: Seat) -> None:

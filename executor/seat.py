@@ -38,6 +38,7 @@ class Head(msgspec.Struct):
 
     id: str = ""
     failure: FailureHead | None = None
+    leaving: bool = False  # the bootstrap ends its process after this
 
 
 def read_head(frame: Frame) -> Head:

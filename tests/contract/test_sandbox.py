@@ -4,13 +4,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from executor.cgroups import read_cgroups
-from executor.sandbox import Exit, Sandbox, SandboxError
-from shared.events import Accuracy
+from executor.sandbox import Exit, Sandbox, SandboxError, SandboxSpec
+from shared.events import Accuracy, Limits, Runtime
 from tests.contract.sandboxes import (
     KINDS,
     REAL_KINDS,
@@ -19,13 +20,14 @@ from tests.contract.sandboxes import (
     leftovers_of_state,
     make_code,
     make_factory,
+    make_files,
     make_spec,
     need_kind,
     started,
 )
 
-MAIN = '''
-import json, os, subprocess, sys, tempfile
+PYTHON = '''
+import json, os, subprocess, sys, tempfile, time
 calls = 0
 
 def handler(event, context):
@@ -77,14 +79,71 @@ def do_fork(context):
 
 def do_leave_child(context):
     return subprocess.Popen(["sleep", "1000"], start_new_session=True).pid
+
+def do_echo(context, value):
+    return value
+
+def do_burn(context, ms):
+    end = time.process_time() + ms / 1000
+    while time.process_time() < end: pass
 '''
+
+NODEJS = """
+const { spawn, spawnSync } = require("child_process");
+const fs = require("fs");
+let calls = 0;
+
+exports.handler = async (event, context) => {
+  calls += 1;
+  const [what, ...more] = Array.isArray(event) ? event : [event];
+  return what ? does[what](context, ...more) : calls;
+};
+
+const does = {
+  context: (context) => [
+    context.functionName, context.memoryLimitInMB, context.awsRequestId,
+    context.attempt, process.env.HEARTH_ATTEMPT,
+    0 < context.getRemainingTimeInMillis() && context.getRemainingTimeInMillis() <= 5000,
+  ],
+  env: () => ({ ...process.env }),
+  fill: (context, mebibytes) => Buffer.alloc(mebibytes * 2 ** 20, 1).length,
+  exit: (context, status) => process.reallyExit(status),
+  say: () => {
+    console.log("from %s", "nodejs");
+    console.error("to stderr");
+    spawnSync("echo", ["from a child"], { stdio: "inherit" });
+  },
+  write: () => {
+    const places = ["/var/task/x", "/var/runtime/x", "/run/hearth/x", "/usr/x", "/etc/x", "/x"];
+    fs.writeFileSync("/tmp/x", "ok");
+    return places.filter((path) => {
+      try { fs.writeFileSync(path, ""); return false; } catch { return true; }
+    });
+  },
+  status: () => {
+    const lines = fs.readFileSync("/proc/self/status", "utf8").split("\\n");
+    return Object.fromEntries(lines.map((line) => line.split(":\\t", 2)));
+  },
+  leave_child: () => spawn("sleep", ["1000"], { detached: true }).pid,
+  echo: (context, value) => value,
+  burn: (context, ms) => {
+    const before = process.cpuUsage();
+    for (let used = 0; used < ms * 1000; ) {
+      const { user, system } = process.cpuUsage(before);
+      used = user + system;
+    }
+  },
+};
+"""
+SOURCES = {Runtime.PYTHON: {"main.py": PYTHON}, Runtime.NODEJS: {"index.js": NODEJS}}
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def factory(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClosableFactory]:
-    need_kind(request.param)
+    for runtime in SOURCES:
+        need_kind(request.param, runtime)
     factory = make_factory(request.param, tmp_path_factory.mktemp("state"))
     yield factory
     factory.close()
@@ -95,31 +154,34 @@ def real(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClosableFactory]:
     """Without the fake, which isolates and limits nothing."""
-    need_kind(request.param)
+    for runtime in SOURCES:
+        need_kind(request.param, runtime)
     factory = make_factory(request.param, tmp_path_factory.mktemp("state"))
     yield factory
     factory.close()
 
 
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    return make_code(tmp_path / "code", main=MAIN)
+@pytest.fixture(params=SOURCES)
+def spec(request: pytest.FixtureRequest, tmp_path: Path) -> SandboxSpec:
+    """The same function in every language."""
+    code = make_files(tmp_path / "code", SOURCES[request.param])
+    return make_spec(code, runtime=request.param)
 
 
 def ask(dialogue: Dialogue, *what: object) -> object:
     return json.loads(dialogue.output(json.dumps(what).encode()))
 
 
-def test_warm_state(factory: ClosableFactory, code: Path) -> None:
+def test_warm_state(factory: ClosableFactory, spec: SandboxSpec) -> None:
     """The second call meets the module as the first one left it."""
-    with started(factory, make_spec(code)) as dialogue:
+    with started(factory, spec) as dialogue:
         assert {} == dialogue.init()
         assert [b"1", b"2"] == [dialogue.output(), dialogue.output()]
 
 
-def test_context_and_environment(factory: ClosableFactory, code: Path) -> None:
+def test_context_and_environment(factory: ClosableFactory, spec: SandboxSpec) -> None:
     """The handler is told what Lambda's would be, and the sender's variables do not win over it."""
-    with started(factory, make_spec(code)) as dialogue:
+    with started(factory, spec) as dialogue:
         dialogue.init(env={"GREETING": "안녕", "_HANDLER": "other"})
 
         context = json.loads(dialogue.output(b'["context"]', id="r-1", attempt=2, memory_mb=256))
@@ -127,7 +189,7 @@ def test_context_and_environment(factory: ClosableFactory, code: Path) -> None:
 
         assert ["f", "256", "r-1", 2, "2", True] == context
         assert isinstance(env, dict)
-        assert ("안녕", "main.handler", "f") == (
+        assert ("안녕", spec.handler, "f") == (
             env["GREETING"],
             env["_HANDLER"],
             env["AWS_LAMBDA_FUNCTION_NAME"],
@@ -135,9 +197,9 @@ def test_context_and_environment(factory: ClosableFactory, code: Path) -> None:
         assert not {"SQS_QUEUE_URL", "PYTEST_CURRENT_TEST"} & set(env)
 
 
-def test_crash_is_described(factory: ClosableFactory, code: Path) -> None:
+def test_crash_is_described(factory: ClosableFactory, spec: SandboxSpec) -> None:
     """A process that leaves is told from one that ran out of memory."""
-    with started(factory, make_spec(code)) as dialogue:
+    with started(factory, spec) as dialogue:
         dialogue.init()
 
         assert dialogue.call(b'["exit", 3]') is None
@@ -145,17 +207,18 @@ def test_crash_is_described(factory: ClosableFactory, code: Path) -> None:
         assert expected == dialogue.sandbox.describe_exit()
 
 
-def test_logs_are_captured(factory: ClosableFactory, code: Path) -> None:
+def test_logs_are_captured(factory: ClosableFactory, spec: SandboxSpec) -> None:
     """What is written before the answer, by children too, is there when the answer is."""
-    with started(factory, make_spec(code)) as dialogue:
+    with started(factory, spec) as dialogue:
         dialogue.init()
         dialogue.output(b'["say"]')
 
-        assert "from python\nto stderr\nfrom a child\n" == dialogue.logs()
+        assert f"from {spec.runtime}\nto stderr\nfrom a child\n" == dialogue.logs()
 
 
-def test_fork_cannot_answer(factory: ClosableFactory, code: Path) -> None:
+def test_fork_cannot_answer(factory: ClosableFactory, tmp_path: Path) -> None:
     """A forked child that returns from the handler does not answer in its parent's name."""
+    code = make_code(tmp_path / "code", main=PYTHON)
     with started(factory, make_spec(code)) as dialogue:
         dialogue.init()
 
@@ -163,28 +226,27 @@ def test_fork_cannot_answer(factory: ClosableFactory, code: Path) -> None:
         assert b"2" == dialogue.output()
 
 
-def test_large_input_and_output(factory: ClosableFactory, tmp_path: Path) -> None:
+def test_large_input_and_output(factory: ClosableFactory, spec: SandboxSpec) -> None:
     """Six mebibytes go in and come out whole."""
-    code = make_code(tmp_path / "echo", main="def handler(event, context): return event")
-    event = json.dumps("é" * (3 * 1024 * 1024), ensure_ascii=False).encode()
-    with started(factory, make_spec(code)) as dialogue:
+    value = json.dumps("é" * (3 * 1024 * 1024), ensure_ascii=False).encode()
+    with started(factory, spec) as dialogue:
         dialogue.init()
 
-        assert event == dialogue.output(event)
+        assert value == dialogue.output(b'["echo",%b]' % value)
 
 
-def test_out_of_memory(real: ClosableFactory, code: Path) -> None:
+def test_out_of_memory(real: ClosableFactory, spec: SandboxSpec) -> None:
     """Running out of memory is told apart, and only the sandbox pays for it."""
-    with started(real, make_spec(code, memory_mb=128)) as dialogue:
+    with started(real, replace(spec, limits=Limits(memory_mb=128, timeout_ms=5_000))) as dialogue:
         dialogue.init()
 
         assert dialogue.call(b'["fill", 300]') is None
         assert Exit(True, "signal: killed") == dialogue.sandbox.describe_exit()
 
 
-def test_memory_peak_is_each_call_its_own(real: ClosableFactory, code: Path) -> None:
+def test_memory_peak_is_each_call_its_own(real: ClosableFactory, spec: SandboxSpec) -> None:
     """A small call after a large one reports a small peak."""
-    with started(real, make_spec(code)) as dialogue:
+    with started(real, spec) as dialogue:
         dialogue.init()
         meter = dialogue.sandbox.meter
         if meter.source != "cgroup1":
@@ -201,22 +263,20 @@ def test_memory_peak_is_each_call_its_own(real: ClosableFactory, code: Path) -> 
         assert 5 < peaks[1] < 40
 
 
-def test_cpu_quota_throttles(real: ClosableFactory, tmp_path: Path) -> None:
+def test_cpu_quota_throttles(real: ClosableFactory, spec: SandboxSpec) -> None:
     """A quota set through the meter holds at once."""
-    source = "import time\ndef handler(event, context):\n    end = time.process_time() + 0.05\n"
-    code = make_code(tmp_path / "busy", main=source + "    while time.process_time() < end: pass\n")
-    with started(real, make_spec(code)) as dialogue:
+    with started(real, spec) as dialogue:
         dialogue.init()
         assert dialogue.sandbox.meter.limit_cpu(4_000, 20_000)
         began = time.monotonic()
-        dialogue.output()
+        ask(dialogue, "burn", 50)
 
         assert time.monotonic() - began > 0.15  # a fifth of a CPU: 0.25 seconds
 
 
-def test_isolation(real: ClosableFactory, code: Path) -> None:
+def test_isolation(real: ClosableFactory, spec: SandboxSpec) -> None:
     """Not root, no capabilities, no new privileges, own network, and only /tmp can be written."""
-    with started(real, make_spec(code)) as dialogue:
+    with started(real, spec) as dialogue:
         dialogue.init()
         status = ask(dialogue, "status")
         assert isinstance(status, dict)
@@ -231,11 +291,11 @@ def test_isolation(real: ClosableFactory, code: Path) -> None:
         assert expected == ask(dialogue, "write")
 
 
-def test_nothing_is_left(factory: ClosableFactory, code: Path, tmp_path: Path) -> None:
+def test_nothing_is_left(factory: ClosableFactory, spec: SandboxSpec, tmp_path: Path) -> None:
     """After destroy neither process, cgroup nor folder is there, frozen or not."""
     state_dir = tmp_path / "state"
     own = make_factory(factory.kind, state_dir)
-    sandbox: Sandbox = own.start(make_spec(code))
+    sandbox: Sandbox = own.start(spec)
     dialogue = Dialogue(sandbox)
     dialogue.init()
     if factory.kind in REAL_KINDS:
@@ -255,13 +315,13 @@ def test_nothing_is_left(factory: ClosableFactory, code: Path, tmp_path: Path) -
     assert [] == leftovers_of_state(state_dir)
 
 
-def test_start_fails_cleanly(real: ClosableFactory, tmp_path: Path) -> None:
+def test_start_fails_cleanly(real: ClosableFactory, spec: SandboxSpec, tmp_path: Path) -> None:
     """A sandbox that cannot start leaves nothing and says why."""
     state_dir = tmp_path / "state"
     own = make_factory(real.kind, state_dir)
 
     with pytest.raises(SandboxError, match="did not start"):
-        own.start(make_spec(make_code(tmp_path / "c"), memory_mb=1))
+        own.start(replace(spec, limits=Limits(memory_mb=1, timeout_ms=5_000)))
 
     own.close()
     assert [] == leftovers_of_state(state_dir)

@@ -13,8 +13,13 @@ from executor.process_end import describe_status
 from executor.readings import Meter
 from executor.sandbox import Exit, SandboxError, SandboxSpec
 from executor.sandbox_folder import SandboxFolder, State
+from shared.events import Runtime
 
-BOOTSTRAP = Path(__file__).parents[2] / "runtimes/python/bootstrap.py"
+RUNTIMES = Path(__file__).parents[2] / "runtimes"
+PROGRAMS = {
+    Runtime.PYTHON: ("/usr/bin/python3", "-I", "-S", RUNTIMES / "python/bootstrap.py"),
+    Runtime.NODEJS: ("/usr/bin/perl", RUNTIMES / "nodejs/launch.pl"),
+}
 
 
 class ProcessSandbox:
@@ -67,10 +72,7 @@ class ProcessFactory:
         doorway = Doorway(folder.run)
         process = subprocess.Popen(
             [
-                "/usr/bin/python3",
-                "-I",
-                "-S",
-                BOOTSTRAP,
+                *PROGRAMS[spec.runtime],
                 # A socket address has 107 bytes at most, a test's folder may have more.
                 "socket",
                 spec.code_dir.resolve(),
@@ -79,7 +81,12 @@ class ProcessFactory:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"},
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "HOME": "/tmp",
+                "LANG": "C.UTF-8",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.limits.memory_mb),
+            },
         )
         try:
             connections = doorway.accept_both(10, lambda: _find_death(process))
