@@ -60,7 +60,7 @@ def probe_bubblewrap(command: Sequence[str]) -> None:
 
 
 def need_programs(names: Sequence[str]) -> None:
-    """Raises RuntimeMissingError where programs are missing or lie where sandboxes do not see them."""
+    """Raises RuntimeMissingError where programs are missing or lie outside of what is shown."""
     for name in names:
         found = shutil.which(name, path=PATH_INSIDE)
         if found is not None and any(map(Path(found).resolve().is_relative_to, _SHOWN)):
