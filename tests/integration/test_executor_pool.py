@@ -54,7 +54,7 @@ class Running:
 
     @property
     def pool(self) -> Any:
-        return self.executor._pool
+        return self.executor.supply.pool
 
     def close(self) -> None:
         self._inbox.close()
@@ -80,7 +80,7 @@ def test_an_idle_sandbox_expires_by_the_policy(running: Running) -> None:
     running.invoke("one")
     first = running.pool._idle[1].sandbox
     time.sleep(0.01)
-    running.executor.expire_idle()
+    running.executor.supply.tend()
 
     assert (0, 0) == (running.pool.idle_count, running.pool.busy_count)
     running.invoke("two")
@@ -92,7 +92,7 @@ def test_what_is_used_stays(running: Running) -> None:
     """By default a function that just came is kept; what came and what it cost is recorded."""
     assert running.pool.policy == choose_policy("balanced", prewarm=False)
     running.invoke("one")
-    running.executor.expire_idle()
+    running.executor.supply.tend()
     running.invoke("two")
     known = running.pool.arrivals.of("f")
 
