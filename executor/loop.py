@@ -127,7 +127,7 @@ class Executor:
         """Give the invocation a warm sandbox, or look at its code first."""
         request = invocation.request
         stored = self._code_store.peek(request.code)
-        if stored is not None and request.input_s3 is None:
+        if stored is not None and request.reuse and request.input_s3 is None:
             seat = self.supply.take(key_of(request, stored.sha256))
             if seat is not None:
                 self._call(seat, invocation)
@@ -244,6 +244,8 @@ class Executor:
         assert invocation is not None, "an ending without an invocation"
         seat.invocation = None
         seat.generation += 1
+        if destroy is None and not invocation.request.reuse:
+            destroy = "run_once"
         if destroy is None:
             self.supply.give_back(seat)
             self._watch.set_deadline(seat, FREEZE_AFTER_MS)

@@ -182,4 +182,5 @@ class Seat:
             )
         self.read_logs()  # after the readings: reading costs time, the peak does not wait
         text, truncated = self.take_log()
-        return Remains(run_us if self.initialised else 0, readings, text, truncated)
+        run_us = run_us if self.initialised else 0
+        return Remains(self.sandbox.id, run_us, readings, text, truncated)

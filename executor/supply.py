@@ -59,7 +59,7 @@ class Supply:
 
     def provide(self, invocation: Invocation, plan: Plan) -> None:
         """A sandbox as soon as there is one: `warm` or `started` hears of it, or `refused`."""
-        seat = self.take(plan.key)
+        seat = self.take(plan.key) if invocation.request.reuse else None
         if seat is not None:
             self._launcher.release_code(plan)
             self._receivers.warm(seat, invocation)
