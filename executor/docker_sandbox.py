@@ -7,6 +7,7 @@ sandboxes, the socket carries the work.
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -59,6 +60,7 @@ class Engine:
 
     def __init__(self) -> None:
         """Connect. Raises SandboxError where no engine answers."""
+        self.left: deque[SandboxFolder] = deque()  # of sandboxes that could not be removed
         self.api: APIClient = self.call(
             lambda: docker.from_env(version="auto", timeout=_API_SECONDS, max_pool_size=16).api
         )
@@ -149,8 +151,9 @@ class DockerSandbox:
         try:
             self._engine.remove(container_name(self.id))
         except SandboxError as error:
-            # Its labels and folder stay: the next executor's `reap` finds both.
+            # Its labels and folder stay, so that even the next executor's `reap` would find both.
             log_event(LOG, "sandbox.left", level=logging.WARNING, sandbox=self.id, reason=error)
+            self._engine.left.append(self._folder)
         else:
             self._folder.remove()
         self.meter.close()
@@ -190,6 +193,7 @@ class DockerFactory:
                 message = f"Docker sandbox did not start: {error}"
                 raise SandboxError(message) from error
             undo.pop_all()
+        self._remove_left()
         return DockerSandbox(spec, folder, self.engine, connections)
 
     def reap(self) -> int:
@@ -237,6 +241,18 @@ class DockerFactory:
         )
         name = container_name(folder.id)
         self.engine.call(lambda: self.engine.api.create_container_from_config(container, name))
+
+    def _remove_left(self) -> None:
+        """The engine answers again: remove what it did not remove when it was asked."""
+        with suppress(IndexError):  # another thread took the last one
+            while self.engine.left:
+                folder = self.engine.left.popleft()
+                try:
+                    self.engine.remove(container_name(folder.id))
+                except SandboxError:
+                    self.engine.left.append(folder)
+                    return
+                folder.remove()
 
     def _remove_if_possible(self, name: str) -> None:
         with suppress(SandboxError):
