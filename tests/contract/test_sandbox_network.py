@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from executor.docker_sandbox import DockerFactory
-from executor.metadata_address import close_metadata_address
+from executor.firewall import close_host
 from shared.events import Network
 from tests.contract.sandboxes import make_code, make_factory, make_spec, need_kind, started
 from tests.requirements import need
@@ -51,7 +51,7 @@ def test_egress(docker_factory: DockerFactory, tmp_path: Path) -> None:
 
         assert "ConnectionRefusedError" == reach(gateway, 9)  # the way is open, nobody listens
         assert "TimeoutError" == reach(address, 8000)
-        need(close_metadata_address("hearth0"), "iptables and the right to use it")
+        need(close_host("hearth0"), "iptables and the right to use it")
         assert "ConnectionRefusedError" == reach("169.254.169.254", 80)
 
 
