@@ -49,6 +49,7 @@ class Walls(Struct, frozen=True, kw_only=True):
     tmp_mb: int
     filter: Path | None = None  # of system calls, as the kernel takes it
     files_to_join: Sequence[str] = ()  # of its cgroup
+    processes_max: int | None = None  # where no cgroup counts them
 
 
 def build_command(
@@ -61,6 +62,8 @@ def build_command(
     """
     join = ["/bin/sh", "-c", _JOIN, "sh", *walls.files_to_join, "--"]
     join += [str(walls.filter or "/dev/null")]
+    if walls.processes_max is not None:
+        program = ["prlimit", f"--nproc={walls.processes_max}", *program]
     if stage_table is None:
         return [*join, "bwrap", *_inner(places, walls), "--", *program]
     user = str(USER_ID)

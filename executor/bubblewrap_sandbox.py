@@ -24,6 +24,7 @@ from executor.bubblewrap_command import (
 from executor.bubblewrap_host import (
     PATH,
     check_bubblewrap,
+    find_processes_max,
     need_programs,
     probe_bubblewrap,
     write_etc,
@@ -163,7 +164,12 @@ class BubblewrapFactory:
             places,
             # As in Docker: some languages must know their memory when they start.
             ("env", f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}", *program),
-            Walls(tmp_mb=spec.tmp_mb, filter=self._filter, files_to_join=files_to_join(cgroups)),
+            Walls(
+                tmp_mb=spec.tmp_mb,
+                filter=self._filter,
+                files_to_join=files_to_join(cgroups),
+                processes_max=None if cgroups else find_processes_max(spec.pids_max),
+            ),
             stage_table=_write_stage_table(places, folder),
         )
         return self._launcher.submit(_run_command, command).result()
@@ -196,7 +202,7 @@ class BubblewrapFactory:
             level=logging.WARNING,
             network=offered,
             seccomp="kept" if self._filter else "NOT kept: see sandbox.no_seccomp",
-            memory_cpu_and_process_limits="kept" if is_limited else "NOT kept: no cgroup permitted",
+            memory_and_cpu_limits="kept" if is_limited else "NOT kept: no cgroup permitted",
             advice="SANDBOX=docker gives egress and, to whoever may use Docker, limits",
         )
 

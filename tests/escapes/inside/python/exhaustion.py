@@ -168,6 +168,15 @@ def hold_inotify(event, context):
     return {"got": ["1000 instances"], "refused": []}
 
 
+def one_inotify(event, context):
+    """As any function might, to watch a file."""
+    instance = LIBC.inotify_init()
+    if instance < 0:
+        raise OSError(ctypes.get_errno(), "inotify_init")
+    os.close(instance)
+    return "got one"
+
+
 def pending_signals(event, context):
     """Queued signals are counted by user."""
     tries, made = Tries(), 0
