@@ -189,10 +189,10 @@ def handles(event, context):
     handle = ctypes.create_string_buffer((8).to_bytes(4, "little") + (1).to_bytes(4, "little")
                                          + (2).to_bytes(8, "little"), 136)  # fmt: skip
     mount = ctypes.c_int()
-    task = os.open("/var/task", os.O_RDONLY)
+    task = os.open(".", os.O_RDONLY)
     tries.system_call("open_by_handle_at", task, handle, 0)
     handle = ctypes.create_string_buffer((128).to_bytes(4, "little"), 136)
-    tries.system_call("name_to_handle_at", -100, b"/var/task", handle, ctypes.byref(mount), 0)
+    tries.system_call("name_to_handle_at", -100, b".", handle, ctypes.byref(mount), 0)
     return tries
 
 
