@@ -30,6 +30,7 @@ from executor.bubblewrap_host import (
     write_etc,
 )
 from executor.doorway import Connections, Doorway
+from executor.furnish import furnish
 from executor.libseccomp import SeccompMissingError, compile_filter
 from executor.own_cgroup import (
     create_cgroup,
@@ -74,6 +75,12 @@ class BubblewrapSandbox:
         self._folder = folder
         self._process = process
         self._bootstrap = _open_process(connections.pid)
+        self._pid = connections.pid
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """See `sandbox.Sandbox`."""
+        furnish(self._folder.task, self._pid, spec, self.spec.limits.memory_mb)
+        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -154,7 +161,7 @@ class BubblewrapFactory:
             cgroups = ()
         self._warn_once(spec, is_limited=bool(cgroups))
         places = Places(
-            task=spec.code_dir.resolve(),
+            task=folder.choose_task(spec.code_dir),
             runtime=RUNTIMES / spec.runtime,
             run=folder.run,
             etc=self._etc,

@@ -24,11 +24,12 @@ _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What a container needs besides its function."""
+    """What a container needs besides its function; its folders are shown read-only."""
 
     image: str
     network: str
-    run: Path  # the folder with its socket
+    task: Path  # /var/task
+    run: Path  # /run/hearth, with the socket
     seccomp: str | None  # a profile; None: the engine's own stays in force
     labels: Mapping[str, str]
 
@@ -47,10 +48,7 @@ def describe_container(spec: SandboxSpec, around: Surroundings) -> dict[str, Any
         "Env": [f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}"],
         "Labels": dict(around.labels),
         "HostConfig": {
-            "Mounts": [
-                _show(spec.code_dir.resolve(), "/var/task"),
-                _show(around.run, "/run/hearth"),
-            ],
+            "Mounts": [_show(around.task, "/var/task"), _show(around.run, "/run/hearth")],
             "ReadonlyRootfs": True,
             "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,{tmp}"},
             "CapDrop": ["ALL"],

@@ -19,6 +19,7 @@ from requests.exceptions import RequestException
 from executor.docker_container import Surroundings, describe_container
 from executor.doorway import Connections, Doorway
 from executor.firewall import close_host
+from executor.furnish import furnish
 from executor.libseccomp import SeccompMissingError, list_system_calls
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
@@ -116,6 +117,12 @@ class DockerSandbox:
         self.meter = Meter(connections.pid)
         self._folder = folder
         self._engine = engine
+        self._pid = connections.pid
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """See `sandbox.Sandbox`."""
+        furnish(self._folder.task, self._pid, spec, self.spec.limits.memory_mb)
+        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -227,6 +234,7 @@ class DockerFactory:
         around = Surroundings(
             image=self.image_of(spec.runtime),
             network=self._network() if spec.network is Network.EGRESS else "none",
+            task=folder.choose_task(spec.code_dir),
             run=folder.run,
             seccomp=self._seccomp,
             labels=self._label(spec),

@@ -67,7 +67,7 @@ def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]
         log_event(LOG, "sandbox.reaped", count=reaped)
     inbox = RedisInbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
     s3 = make_client(settings, "s3", connections=_BACKGROUND_THREADS)
-    background = Background(_BACKGROUND_THREADS)
+    background = Background(_BACKGROUND_THREADS, max(os.cpu_count() or 1, 2))
     code_store = CodeStore(settings, s3)
     launcher = Launcher(
         settings,
@@ -98,8 +98,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 break
         if time.monotonic() >= show_at:
             show_at = time.monotonic() + _SHOW_SECONDS
-            executor.expire_idle()
-            executor.show_pool()
+            executor.supply.tend()
+            executor.supply.show()
         try:
             executor.run_once(200 if stop.is_set() else 1_000, draining=stop.is_set())
             backoff.reset()
