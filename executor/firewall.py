@@ -38,32 +38,30 @@ def close_host(bridge: str) -> bool:
 
     May be called again, also by other executors.
     """
-    try:
-        for rule in decide_rules(bridge):
-            _insert("iptables", rule)
-    except (OSError, subprocess.CalledProcessError) as error:
+    failures = [_insert("iptables", rule) for rule in decide_rules(bridge)]
+    # The network has no IPv6; this is for the day when somebody gives it some.
+    _insert("ip6tables", ("INPUT", "-i", bridge, *_REFUSE))
+    reasons = list(filter(None, failures))
+    if reasons:
         log_event(
             LOG,
             "sandbox.host_open",
             level=logging.WARNING,
-            reason=error,
+            reason=reasons[0],
             advice=f"functions with network access reach the host: run the executor on the host as "
             f"root with iptables, or there: iptables -I INPUT -i {bridge} -j REJECT; and require "
             "IMDSv2 with hop limit 1",
         )
-        return False
-    _close_ipv6(bridge)
-    return True
+    return not reasons
 
 
-def _close_ipv6(bridge: str) -> None:
-    """The network has no IPv6; this is for the day when somebody gives it some."""
+def _insert(program: str, rule: Sequence[str]) -> str | None:
+    """Add the rule unless it is there; why that was not possible."""
+    look, insert = ([program, "-w", flag, *rule] for flag in ("-C", "-I"))
     try:
-        _insert("ip6tables", ("INPUT", "-i", bridge, *_REFUSE))
-    except (OSError, subprocess.CalledProcessError) as error:
-        log_event(LOG, "sandbox.host_open_ipv6", level=logging.DEBUG, reason=error)
-
-
-def _insert(program: str, rule: Sequence[str]) -> None:
-    if subprocess.run([program, "-w", "-C", *rule], check=False, capture_output=True).returncode:
-        subprocess.run([program, "-w", "-I", *rule], check=True, capture_output=True)
+        if subprocess.run(look, check=False, capture_output=True).returncode == 0:
+            return None
+        done = subprocess.run(insert, check=False, capture_output=True, text=True)
+    except OSError as error:
+        return str(error)
+    return f"{program}: {done.stderr.strip()}" if done.returncode else None
