@@ -8,7 +8,6 @@ network at all, not even egress.
 
 import logging
 import os
-import select
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +44,7 @@ from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpe
 from executor.sandbox_folder import SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
+from shared.wire import wait_readable
 
 LOG = logging.getLogger(__name__)
 RUNTIMES = Path(__file__).parent.parent / "runtimes"
@@ -247,7 +247,7 @@ def _end_process(process: subprocess.Popen[bytes], bootstrap: int = -1) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
     if bootstrap >= 0:
-        select.select([bootstrap], [], [], _END_SECONDS)
+        wait_readable([bootstrap], _END_SECONDS)
         os.close(bootstrap)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import threading
 import time
 
@@ -60,6 +61,12 @@ def wait_for_factory(settings: Settings, stop: threading.Event) -> SandboxFactor
     return None
 
 
+def raise_descriptors_max() -> None:
+    """A sandbox holds some twenty descriptors; the usual soft limit of 1,024 is for `select`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]:
     """Everything the executor is made of."""
     reaped = factory.reap()
@@ -83,6 +90,7 @@ def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop`, then finish what is under way, or hand it back after a while."""
+    raise_descriptors_max()
     factory = wait_for_factory(settings, stop)
     if factory is None:
         return
