@@ -104,10 +104,10 @@ class Arena:
         self._deploy()
         self.first_pulse = self.pulse("first")
         gateway = find_gateway() if kind == "docker" else None
-        self.listeners = Listeners(list_addresses())
         (folder / "redis").mkdir()
         self.redis = RedisServer(folder / "redis", also=[gateway] if gateway else [])
         self.redis.start()
+        self.listeners = Listeners(list_addresses())
 
     def _deploy(self) -> None:
         self.client.deploy("neighbour", {"main.py": NEIGHBOUR % self.secret})

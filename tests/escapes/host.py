@@ -68,7 +68,7 @@ class Listeners:
                 self._sockets.append(one)
         self._stopping = threading.Event()
         for one in self._sockets:
-            thread = threading.Thread(target=self._listen, args=(one,))
+            thread = threading.Thread(target=self._listen, args=(one,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
