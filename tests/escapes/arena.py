@@ -114,7 +114,7 @@ class Arena:
         for runtime in (Runtime.PYTHON, Runtime.NODEJS):
             buffer = io.BytesIO()
             with zipfile.ZipFile(buffer, "w") as archive:
-                for path in sorted((INSIDE / runtime).iterdir()):
+                for path in sorted(filter(Path.is_file, (INSIDE / runtime).iterdir())):
                     archive.write(path, path.name)
             self.client.s3.put_object(
                 Bucket=self.client.code_bucket,
