@@ -36,13 +36,22 @@ class Background:
 
     def submit(self, work: Work, done: Done | None = None) -> None:
         """Run `work` on a thread, then `done` with its result in the loop."""
+        self._submit_to(self._pool, work, done)
+
+    def run_apart(self, work: Work, done: Done | None = None) -> None:
+        """The same on a thread of its own: for what lasts as long as an invocation."""
+        alone = ThreadPoolExecutor(1, thread_name_prefix="apart")
+        self._submit_to(alone, work, done)
+        alone.shutdown(wait=False)
+
+    def _submit_to(self, threads: ThreadPoolExecutor, work: Work, done: Done | None) -> None:
         self.running += 1
 
         def arrived(future: Future[Any]) -> None:
             self._done.append((done, future))
             os.eventfd_write(self._wake, 1)
 
-        self._pool.submit(work).add_done_callback(arrived)
+        threads.submit(work).add_done_callback(arrived)
 
     def clear_wake(self) -> None:
         """Take back the wake-up, before `finish_done`: what is done later wakes again."""
