@@ -13,6 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from executor.exchange import ENVIRONMENT, OUTPUT_INSIDE, RUN_INSIDE
+
 USER_ID = 65_501  # no account of its own; the same as in the Docker images
 _MEBIBYTE = 1024 * 1024
 _OPEN_FILES_MAX = 1_024  # Lambda's
@@ -24,18 +26,19 @@ _STAGE = 'mount -a -T "$1" || exit 125; shift; exec "$@"'
 _STAGES = ("/run", "/mnt", "/srv", "/media")  # folders of which a sandbox needs nothing
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 PATH_INSIDE = "/usr/local/bin:/usr/bin:/bin"
-_ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": _TMP, "LANG": "C.UTF-8"}
+_ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": _TMP, "LANG": "C.UTF-8", **ENVIRONMENT}
 _TOP_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _FILES_OF_ETC = ("ld.so.cache", "alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust")
 
 
 class Places(Struct, frozen=True, kw_only=True):
-    """What of the host is shown inside, and where it is shown, all read-only."""
+    """What of the host is shown inside, and where it is shown; read-only but for the last."""
 
     task: Path  # /var/task
     runtime: Path  # /var/runtime
     run: Path  # /run/hearth
     etc: Path  # made-up passwd, group, hosts, nsswitch.conf
+    output: Path  # /mnt/output
 
 
 def build_command(
@@ -81,7 +84,9 @@ def _staged(places: Places) -> Places:
         for name in _STAGES
         if Path(name).is_dir() and not any(source.is_relative_to(name) for source in sources)
     )
-    return Places(task=stage / "t", runtime=stage / "r", run=stage / "s", etc=stage / "e")
+    return Places(
+        task=stage / "t", runtime=stage / "r", run=stage / "s", etc=stage / "e", output=stage / "o"
+    )
 
 
 def _escape(path: Path) -> str:
@@ -107,7 +112,8 @@ def _inner(places: Places, tmp_mb: int) -> list[str]:
         *("--perms", "1777", "--size", str(tmp_mb * _MEBIBYTE), "--tmpfs", _TMP),
         *("--ro-bind", str(places.runtime), "/var/runtime"),
         *("--ro-bind", str(places.task), "/var/task"),
-        *("--ro-bind", str(places.run), "/run/hearth"),
+        *("--ro-bind", str(places.run), RUN_INSIDE),
+        *("--bind", str(places.output), OUTPUT_INSIDE),
         *("--symlink", "../tmp", f"/var{_TMP}"),
         *("--remount-ro", "/", "--chdir", "/var/task"),
     ]

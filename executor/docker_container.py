@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from executor.exchange import ENVIRONMENT, OUTPUT_INSIDE, RUN_INSIDE
 from executor.sandbox import SandboxSpec
+from executor.sandbox_folder import SandboxFolder
 
 USER = "65501:65501"  # no account of its own; the same as in bubblewrap
 _MEBIBYTE = 1024 * 1024
@@ -20,19 +22,26 @@ _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 
 
 def describe_container(
-    spec: SandboxSpec, *, image: str, network: str, run: Path, labels: Mapping[str, str]
+    spec: SandboxSpec, *, image: str, network: str, folder: SandboxFolder, labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The container of a sandbox; `run` is the folder with its socket."""
+    """The container of a sandbox."""
     memory_bytes = spec.limits.memory_mb * _MEBIBYTE
     return {
         "Image": image,
         "Hostname": "sandbox",
         "User": USER,
         # Some languages must know it when they start, to collect their garbage in time.
-        "Env": [f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}"],
+        "Env": [
+            f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}",
+            *map("=".join, ENVIRONMENT.items()),
+        ],
         "Labels": dict(labels),
         "HostConfig": {
-            "Mounts": [_show(spec.code_dir.resolve(), "/var/task"), _show(run, "/run/hearth")],
+            "Mounts": [
+                _show(spec.code_dir.resolve(), "/var/task"),
+                _show(folder.run, RUN_INSIDE),
+                _show(folder.output, OUTPUT_INSIDE, read_only=False),
+            ],
             "ReadonlyRootfs": True,
             "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},
             "CapDrop": ["ALL"],
@@ -49,9 +58,9 @@ def describe_container(
     }
 
 
-def _show(source: Path, target: str) -> dict[str, object]:
+def _show(source: Path, target: str, *, read_only: bool = True) -> dict[str, object]:
     # A mount and no "bind": a source that is not there is an error, not a new empty folder.
-    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}
+    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": read_only}
 
 
 def _limit(name: str, most: int) -> dict[str, object]:

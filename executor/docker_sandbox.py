@@ -18,6 +18,7 @@ from requests.exceptions import RequestException
 
 from executor.docker_container import describe_container
 from executor.doorway import Connections, Doorway
+from executor.exchange import Exchange
 from executor.metadata_address import close_metadata_address
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
@@ -112,6 +113,7 @@ class DockerSandbox:
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
         self.meter = Meter(connections.pid)
+        self.exchange = Exchange(folder)
         self._folder = folder
         self._engine = engine
 
@@ -139,6 +141,7 @@ class DockerSandbox:
         self.meter.thaw()  # a frozen process cannot be killed
         self.control.close()
         self.logs.close()
+        self.exchange.close()
         try:
             self._engine.remove(container_name(self.id))
         except SandboxError as error:
@@ -225,7 +228,7 @@ class DockerFactory:
             spec,
             image=self.image_of(spec.runtime),
             network=self._network() if spec.network is Network.EGRESS else "none",
-            run=folder.run,
+            folder=folder,
             labels=self._label(spec),
         )
         name = container_name(folder.id)

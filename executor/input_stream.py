@@ -39,7 +39,7 @@ _LOOK_SECONDS = 0.1  # how soon a feeder that waits for the function sees that n
 
 
 class InputStream:
-    """One object on its way to one call. `feed` runs on a thread; the rest is called in the loop."""
+    """One object on its way to one call. `feed` runs on a thread, the rest in the loop."""
 
     def __init__(self, source: InputSource, opened: Opened, window_bytes: int) -> None:
         """Begin to fetch: the sandbox may have to be started first."""

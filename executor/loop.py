@@ -15,6 +15,7 @@ from executor.background import Background
 from executor.code_store import CodeStore
 from executor.endings import broke_protocol, crashed, interpret_answer, timed_out
 from executor.frames import ANSWER, READY, Frame, FrameError
+from executor.input_stream import InputStream
 from executor.invocation import (
     Ending,
     Invocation,
@@ -25,13 +26,15 @@ from executor.invocation import (
 )
 from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
+from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
 from executor.policy import choose_policy
 from executor.pool import Decision, Pool, key_of
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
+from executor.transfers import fail_too_large
 from executor.watch import Watch
 from shared import metrics
-from shared.events import InvocationRejected, InvocationRequested, Outcome, Start
+from shared.events import Failure, InvocationRejected, InvocationRequested, Outcome, Start
 from shared.inbox import Delivery, Inbox
 from shared.runner import take_event
 from shared.settings import Settings
@@ -69,6 +72,8 @@ class Executor:
             choose_policy(settings.pool_policy, prewarm=False),
         )
         self._waiting: deque[tuple[Invocation, Plan]] = deque()
+        self._transfers = launcher.transfers
+        self._guard = OutputGuard(settings, background, self._overfilled)
 
     @property
     def under_way(self) -> int:
@@ -81,7 +86,9 @@ class Executor:
         """Receive what there is room for, or wait for a sandbox; returns how many ended."""
         under_way = self.under_way
         room = 0 if draining else max(self._settings.sandboxes_max - under_way, 0)
-        block_ms = self._watch.decide_block_ms(block_ms)
+        block_ms = self._watch.decide_block_ms(
+            min(block_ms, INTERVAL_MS) if under_way else block_ms
+        )
         deliveries = self._inbox.receive(room, block_ms, self._watch.fileno())
         for delivery in deliveries:
             self._begin(delivery)
@@ -95,6 +102,7 @@ class Executor:
         self._background.finish_done()
         for seat in self._watch.take_overdue():
             self._end_overdue(seat)
+        self._guard.look(self._watch.seats)
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -120,24 +128,36 @@ class Executor:
                 self._inbox.bury(delivery, f"{type(event).__name__} does not belong in requests")
 
     def _place(self, invocation: Invocation) -> None:
-        """Give the invocation a warm sandbox, or look at its code first."""
+        """Give the invocation a warm sandbox, or look at its input and code first."""
         request = invocation.request
+        if request.input_s3 is not None and invocation.input is None:
+            self._transfers.open_input(
+                request.input_s3, lambda got: self._input_came(invocation, got)
+            )
+            return
         stored = self._code_store.peek(request.code)
-        if stored is not None and request.input_s3 is None:
+        if stored is not None:
             seat = self._pool.take(key_of(request, stored.sha256), _now_ms())
             if seat is not None:
                 self._call(seat, invocation)
                 return
         refused = refuse(request, self._launcher.memory_mb_max)
         if refused is not None:
-            self._ledger.reject(invocation.delivery, request, refused)
+            self._reject(invocation, refused)
             return
         limits = decide_limits(request, self._settings.cpu_policy, self._settings.cpu_fixed)
         self._launcher.fetch_code(invocation, limits, lambda got: self._code_came(invocation, got))
 
+    def _input_came(self, invocation: Invocation, got: InputStream | Refused) -> None:
+        if isinstance(got, Refused):
+            self._reject(invocation, got)
+            return
+        invocation.input = got
+        self._place(invocation)
+
     def _code_came(self, invocation: Invocation, got: Plan | Refused) -> None:
         if isinstance(got, Refused):
-            self._ledger.reject(invocation.delivery, invocation.request, got)
+            self._reject(invocation, got)
             return
         self._start_or_wait(invocation, got)
 
@@ -160,7 +180,7 @@ class Executor:
         if isinstance(got, Refused):
             self._launcher.release_code(plan)
             self._pool.forget(plan.key, plan.limits.memory_mb, _now_ms())
-            self._ledger.reject(invocation.delivery, invocation.request, got)
+            self._reject(invocation, got)
             self._place_waiting()
             return
         self._started(invocation, got)
@@ -173,9 +193,26 @@ class Executor:
         seat.send_init(invocation)
         self._watch.set_deadline(seat, max(invocation.request.timeout_ms, INIT_MS_MIN))
 
+    def _reject(self, invocation: Invocation, refused: Refused) -> None:
+        if invocation.input is not None:
+            self._transfers.stop(invocation.input)
+        self._ledger.reject(invocation.delivery, invocation.request, refused)
+
     def _call(self, seat: Seat, invocation: Invocation) -> None:
+        if invocation.input is not None:
+            self._feed(seat, invocation, invocation.input)
         seat.send_call(invocation)
         self._watch.set_deadline(seat, invocation.request.timeout_ms)
+
+    def _feed(self, seat: Seat, invocation: Invocation, stream: InputStream) -> None:
+        def failed(failure: Failure) -> None:
+            if seat.invocation is invocation and not seat.hung_up:
+                ending = seat.remains(seat.elapsed_us()).end(Outcome.FAILED, failure)
+                self._end(seat, ending, destroy="input_failed")
+
+        seat.stream = stream
+        stream.begin(seat.sandbox.exchange.run)
+        self._transfers.feed(stream, failed)
 
     # -- what comes from sandboxes -----------------------------------------------------------------
 
@@ -229,6 +266,7 @@ class Executor:
     def _gone(self, seat: Seat) -> None:
         """The bootstrap's end of the socket closed: find out why, off the loop."""
         self._watch.leave(seat)
+        seat.hung_up = True
         if seat.invocation is None:
             self._died_idle(seat)
             return
@@ -250,17 +288,67 @@ class Executor:
         self._end(seat, ending, destroy="protocol")
 
     def _end_overdue(self, seat: Seat) -> None:
-        ending = timed_out(seat.limits, seat.remains(seat.elapsed_us()))
+        invocation = seat.invocation
+        stream = None if invocation is None else invocation.input
+        why = "" if stream is None else stream.describe_wait()
+        ending = timed_out(seat.limits, seat.remains(seat.elapsed_us()), why)
         self._end(seat, ending, destroy=ending.outcome.value)
+
+    def _overfilled(self, overfull: Overfull) -> None:
+        seat = overfull.seat
+        if seat.invocation is None or seat.generation != overfull.generation:
+            return
+        left = seat.remains(seat.elapsed_us())
+        ending = fail_too_large(left.end(Outcome.FAILED, None), overfull.reason)
+        self._end(seat, ending, destroy="output_files")
 
     # -- ending ------------------------------------------------------------------------------------
 
     def _end(self, seat: Seat, ending: Ending, *, destroy: str | None) -> None:
-        """Commit how the invocation ended and give the sandbox back, or destroy it."""
+        """Commit how the invocation ended and give the sandbox back, or destroy it.
+
+        What a success left in OUTPUT_DIR is uploaded first, and nothing of any other ending: a file
+        that was half written must not be taken for a result.
+        """
         invocation = seat.invocation
         assert invocation is not None, "an ending without an invocation"
         seat.invocation = None
         seat.generation += 1
+        if destroy is None and seat.stream is not None:
+            self._transfers.stop(seat.stream)
+            seat.stream = None
+        output = seat.sandbox.exchange.output
+        if not output.was_written():
+            self._part(seat, invocation, ending, destroy)
+        elif ending.outcome is Outcome.SUCCEEDED:
+            self._transfers.upload_files(
+                invocation.id,
+                output,
+                ending,
+                lambda moved: self._empty(seat, invocation, moved, destroy),
+            )
+        else:
+            self._empty(seat, invocation, ending, destroy)
+
+    def _empty(
+        self, seat: Seat, invocation: Invocation, ending: Ending, destroy: str | None
+    ) -> None:
+        """The next call must find OUTPUT_DIR empty."""
+        if destroy is not None:
+            self._part(seat, invocation, ending, destroy)
+            return
+
+        def emptied(is_empty: bool) -> None:  # noqa: FBT001 - of a continuation
+            self._part(seat, invocation, ending, None if is_empty else "output_files")
+
+        self._transfers.empty(seat.sandbox.exchange.output, emptied)
+
+    def _part(
+        self, seat: Seat, invocation: Invocation, ending: Ending, destroy: str | None
+    ) -> None:
+        """The ways of an invocation and its sandbox part."""
+        if destroy is None and seat.hung_up:
+            destroy = "died_idle"
         if destroy is None:
             self._pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
         else:
@@ -276,6 +364,7 @@ class Executor:
             self._start_or_wait(*self._waiting.popleft())
 
     def _died_idle(self, seat: Seat) -> None:
+        seat.hung_up = True  # if it is not idle yet: its files are under way
         if self._pool.remove_idle(seat):
             self._launcher.destroy(seat, "died_idle")
 
@@ -298,6 +387,7 @@ class Executor:
         self._background.stopping.set()
         for seat in self._watch.seats():
             self._dismiss(seat, "shutdown")
+        self._transfers.close()
         self._background.close()
         self._watch.close()
         self._launcher.close()

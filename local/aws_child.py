@@ -10,7 +10,7 @@ from moto.server import main
 
 if __name__ == "__main__":
     # Started by its path: this folder is where it looks first.
-    from ranged_reads import read_ranges_alone
+    from ranged_reads import read_ranges_alone  # type: ignore[import-not-found]
 
     # One line a request would fill the disk, and cost more than some requests.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -34,7 +34,9 @@ class _Slices:
 
 def read_ranges_alone() -> None:
     """From now on, in this process."""
-    read_whole, answer = FakeKey.value.fget, S3Response.get_object
+    stored_type: Any = FakeKey
+    response_type: Any = S3Response
+    read_whole, answer = stored_type.value.fget, response_type.get_object
 
     def read(stored: FakeKey) -> object:
         return _Slices(stored) if getattr(_asked, "range", False) else read_whole(stored)
@@ -46,8 +48,8 @@ def read_ranges_alone() -> None:
         finally:
             _asked.range = False
 
-    FakeKey.value = property(read, FakeKey.value.fset)
-    S3Response.get_object = get_object
+    stored_type.value = stored_type.value.getter(read)
+    response_type.get_object = get_object
 
 
 def _is_plain(given: str) -> bool:

@@ -98,7 +98,9 @@ class _Document(_Part, frozen=True, kw_only=True, rename="camel"):
     auto_tuner: _TunerPart | None
     logs: str
     logs_truncated: bool
+    logs_s3: _PlacePart | UnsetType = UNSET
     output_files: tuple[_PlacePart, ...]
+    output_files_s3: _PlacePart | UnsetType = UNSET
 
 
 _encoder = msgspec.json.Encoder()
@@ -113,7 +115,7 @@ def build_document(event: InvocationTuned) -> bytes:
         function_id=execution.function_id or None,
         status=STATUS[execution.outcome],
         output=answer.output,
-        output_s3=UNSET if answer.output_s3 is None else _place(answer.output_s3),
+        output_s3=_place_if_any(answer.output_s3),
         error=None if answer.failure is None else _error(answer.failure),
         duration_ms=_ms(execution.phases.run_us),
         start=execution.start.value if ran else None,
@@ -124,7 +126,9 @@ def build_document(event: InvocationTuned) -> bytes:
         auto_tuner=None if event.advice is None else _tuner(event.advice),
         logs=answer.logs,
         logs_truncated=answer.logs_truncated,
+        logs_s3=_place_if_any(answer.logs_s3),
         output_files=tuple(_place(file) for file in answer.output_files),
+        output_files_s3=_place_if_any(answer.output_files_s3),
     )
     return _encoder.encode(document)
 
@@ -187,6 +191,10 @@ def _tuner(advice: Advice) -> _TunerPart:
 
 def _place(place: S3Object) -> _PlacePart:
     return _PlacePart(bucket=place.bucket, key=place.key)
+
+
+def _place_if_any(place: S3Object | None) -> _PlacePart | UnsetType:
+    return UNSET if place is None else _place(place)
 
 
 def _ms(us: int) -> float:

@@ -114,7 +114,9 @@ class Answer(Value, frozen=True):
     failure: Failure | None = None
     logs: str = ""
     logs_truncated: bool = False
+    logs_s3: S3Object | None = None  # all of the logs, where `logs` is only their beginning
     output_files: tuple[S3Object, ...] = ()
+    output_files_s3: S3Object | None = None  # set instead of `output_files` when they are many
 
 
 class Limits(Value, frozen=True):

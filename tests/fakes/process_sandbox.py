@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from executor.doorway import Connections, Doorway
+from executor.exchange import Exchange
 from executor.process_end import describe_status
 from executor.readings import Meter
 from executor.sandbox import Exit, SandboxError, SandboxSpec
@@ -37,6 +38,7 @@ class ProcessSandbox:
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
         self.meter = Meter(connections.pid)
+        self.exchange = Exchange(folder, str(folder.run))
         self._process = process
         self._folder = folder
 
@@ -54,6 +56,7 @@ class ProcessSandbox:
         self.control.close()
         self.logs.close()
         self.meter.close()
+        self.exchange.close()
         self._folder.remove()
 
 
@@ -85,6 +88,8 @@ class ProcessFactory:
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "HOME": "/tmp",
                 "LANG": "C.UTF-8",
+                "INPUT_FILE": str(folder.run / "input"),
+                "OUTPUT_DIR": str(folder.output),
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.limits.memory_mb),
             },
         )
