@@ -27,7 +27,10 @@ from shared.log import Log
 from shared.settings import Settings
 from shared.topology import EXECUTIONS, key
 
-HANDLERS = {Runtime.PYTHON: ("main.py", "main.handler"), Runtime.NODEJS: ("index.js", "index.handler")}
+HANDLERS = {
+    Runtime.PYTHON: ("main.py", "main.handler"),
+    Runtime.NODEJS: ("index.js", "index.handler"),
+}
 
 
 class TurnedExecutor:

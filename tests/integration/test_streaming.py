@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,9 +204,9 @@ def make(
     yield make_one
     for executor in made:
         executor.close()
-    assert [] == os.listdir(tmp_path / "state" / "sandboxes")
+    assert [] == list((tmp_path / "state" / "sandboxes").iterdir())
     deadline = time.monotonic() + 5
-    while any(thread.name.startswith(("input-fetch", "apart")) for thread in threading.enumerate()):
+    while any(one.name.startswith(("input-fetch", "apart")) for one in threading.enumerate()):
         assert time.monotonic() < deadline, "a thread of a stream is left"
         time.sleep(0.01)
 
@@ -357,7 +358,7 @@ class CuttingProxy:
 
     def _copy(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
         passed = 0
-        try:
+        with suppress(OSError):
             while data := source.recv(65_536):
                 passed += len(data)
                 limit = 0 if self.is_away else self.cut_after
@@ -365,13 +366,9 @@ class CuttingProxy:
                     self.cuts += 1
                     break
                 sink.sendall(data)
-        except OSError:
-            pass
         for one in (source, sink):
-            try:
+            with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
 
 
