@@ -217,7 +217,7 @@ def every(request: pytest.FixtureRequest, make: Make) -> TurnedExecutor:
     return make(request.param)
 
 
-def ask(*what: object) -> dict[str, Raw]:
+def ask(*what: object) -> dict[str, Any]:
     return {"input": Raw(json.encode(what))}
 
 
