@@ -69,7 +69,8 @@ def do_read_later(context):
     stream = open(context.input_path, "rb", buffering=0)
     first = stream.read(1)
     open(os.path.join(context.output_dir, "begun"), "w").close()
-    time.sleep(2)
+    while not os.path.exists(context.output_dir + "/go"):
+        time.sleep(0.01)
     stream.read()
     return "the end was seen"
 
@@ -441,11 +442,12 @@ def test_a_changed_object_fails(make: Make, s3: Any, bucket: str, kind: str, cha
     s3.put_object(Bucket=bucket, Key="a", Body=b"a" * (60 * MEBIBYTE))
     executor = make(kind, input_window_mb=8)
     executor.send("one", "f", input_s3="a", **ask("read_later"))
-    executor.turn(lambda: _is_begun(executor))
+    executor.turn(lambda: bool(_find_begun(executor)))
     if change == "removed":
         s3.delete_object(Bucket=bucket, Key="a")
     else:
         s3.put_object(Bucket=bucket, Key="a", Body=b"b" * (60 * MEBIBYTE))
+    _find_begun(executor)[0].with_name("go").touch()
     executor.turn(lambda: executor.find("one") is not None)
 
     ended = executor.find("one")
@@ -456,9 +458,9 @@ def test_a_changed_object_fails(make: Make, s3: Any, bucket: str, kind: str, cha
     assert ((), []) == (ended.answer.output_files, executor.list_keys("outputs/one"))
 
 
-def _is_begun(executor: TurnedExecutor) -> bool:
+def _find_begun(executor: TurnedExecutor) -> list[Path]:
     root = Path(executor.settings.state_dir) / "sandboxes"
-    return any(root.glob("*/output/begun"))
+    return list(root.glob("*/output/begun"))
 
 
 # -- out -------------------------------------------------------------------------------------------
