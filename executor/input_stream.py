@@ -28,6 +28,7 @@ from executor.input_source import (
     close_body,
 )
 from executor.input_window import Part, Window
+from shared import metrics
 from shared.backoff import Backoff
 from shared.events import Failure
 
@@ -78,6 +79,7 @@ class InputStream:
                 self._pump()
         finally:
             self._window.close()
+            metrics.STREAMED.labels("in").inc(self._window.taken_bytes)
             with self._lock:
                 self._fed = True
                 failed = self._failure is not None and not self._stop.is_set()

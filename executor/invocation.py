@@ -47,6 +47,8 @@ class Invocation:
     code_us: int = 0
     sandbox_us: int = 0
     init_us: int = 0
+    input_us: int = 0
+    output_us: int = 0
     start: Start = Start.WARM
     called_at_ns: int = 0
     input: InputStream | None = None  # inputS3, once it is opened
@@ -131,6 +133,8 @@ def finish(
             sandbox_us=invocation.sandbox_us,
             init_us=invocation.init_us,
             run_us=ending.run_us,
+            input_us=invocation.input_us,
+            output_us=invocation.output_us,
         ),
         answer=Answer(
             output=Raw(ending.output),

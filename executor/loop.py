@@ -34,7 +34,14 @@ from executor.seat import Seat, read_head
 from executor.transfers import fail_too_large
 from executor.watch import Watch
 from shared import metrics
-from shared.events import Failure, InvocationRejected, InvocationRequested, Outcome, Start
+from shared.events import (
+    Failure,
+    InvocationRejected,
+    InvocationRequested,
+    Outcome,
+    S3Object,
+    Start,
+)
 from shared.inbox import Delivery, Inbox
 from shared.runner import take_event
 from shared.settings import Settings
@@ -131,9 +138,7 @@ class Executor:
         """Give the invocation a warm sandbox, or look at its input and code first."""
         request = invocation.request
         if request.input_s3 is not None and invocation.input is None:
-            self._transfers.open_input(
-                request.input_s3, lambda got: self._input_came(invocation, got)
-            )
+            self._open_input(invocation, request.input_s3)
             return
         stored = self._code_store.peek(request.code)
         if stored is not None:
@@ -148,12 +153,18 @@ class Executor:
         limits = decide_limits(request, self._settings.cpu_policy, self._settings.cpu_fixed)
         self._launcher.fetch_code(invocation, limits, lambda got: self._code_came(invocation, got))
 
-    def _input_came(self, invocation: Invocation, got: InputStream | Refused) -> None:
-        if isinstance(got, Refused):
-            self._reject(invocation, got)
-            return
-        invocation.input = got
-        self._place(invocation)
+    def _open_input(self, invocation: Invocation, place: S3Object) -> None:
+        began_ns = time.monotonic_ns()
+
+        def opened(got: InputStream | Refused) -> None:
+            if isinstance(got, Refused):
+                self._reject(invocation, got)
+                return
+            invocation.input_us = (time.monotonic_ns() - began_ns) // 1_000
+            invocation.input = got
+            self._place(invocation)
+
+        self._transfers.open_input(place, opened)
 
     def _code_came(self, invocation: Invocation, got: Plan | Refused) -> None:
         if isinstance(got, Refused):
@@ -321,12 +332,13 @@ class Executor:
         if not output.was_written():
             self._part(seat, invocation, ending, destroy)
         elif ending.outcome is Outcome.SUCCEEDED:
-            self._transfers.upload_files(
-                invocation.id,
-                output,
-                ending,
-                lambda moved: self._empty(seat, invocation, moved, destroy),
-            )
+            began_ns = time.monotonic_ns()
+
+            def uploaded(moved: Ending) -> None:
+                invocation.output_us = (time.monotonic_ns() - began_ns) // 1_000
+                self._empty(seat, invocation, moved, destroy)
+
+            self._transfers.upload_files(invocation.id, output, ending, uploaded)
         else:
             self._empty(seat, invocation, ending, destroy)
 

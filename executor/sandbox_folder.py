@@ -24,6 +24,7 @@ from pathlib import Path
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from executor.empty_folder import remove_folder
+from executor.kept_rights import keep_rights
 from shared.logging import log_event
 
 LOG = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ class SandboxFolder:
         folder.run.chmod(0o755)  # whatever the umask: another uid looks for the socket in it
         folder.output.mkdir()
         folder.output.chmod(0o777)
+        if os.geteuid() != 0:
+            keep_rights(folder.output, os.geteuid())
         folder.note_cgroups(())
         return folder
 

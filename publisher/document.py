@@ -44,6 +44,8 @@ class _PhasesPart(_Part, frozen=True, kw_only=True, rename="camel"):
     sandbox_ms: float
     init_ms: float
     run_ms: float
+    input_ms: float | UnsetType = UNSET  # where there was an inputS3
+    output_ms: float | UnsetType = UNSET  # where there were output files
 
 
 class _ErrorPart(_Part, frozen=True, kw_only=True, rename="camel"):
@@ -151,6 +153,8 @@ def _phases(phases: Phases) -> _PhasesPart:
         sandbox_ms=_ms(phases.sandbox_us),
         init_ms=_ms(phases.init_us),
         run_ms=_ms(phases.run_us),
+        input_ms=_ms(phases.input_us) if phases.input_us else UNSET,
+        output_ms=_ms(phases.output_us) if phases.output_us else UNSET,
     )
 
 

@@ -136,6 +136,8 @@ class Phases(Value, frozen=True):
     sandbox_us: int = 0  # sandbox started until its bootstrap answered
     init_us: int = 0  # the function's module loaded
     run_us: int = 0  # the handler called until its answer was read
+    input_us: int = 0  # inputS3 opened, before a sandbox was looked for
+    output_us: int = 0  # output files uploaded, after the answer
 
 
 class Readings(Value, frozen=True):

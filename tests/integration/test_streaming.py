@@ -249,9 +249,10 @@ def test_an_object_streams_in(every: TurnedExecutor, s3: Any, bucket: str) -> No
     for name, size in sizes.items():
         digest = put(s3, bucket, name, size)
 
-        found = output_of(every.invoke(name, "f", input_s3=name, **ask("digest")))
+        ended = every.invoke(name, "f", input_s3=name, **ask("digest"))
 
-        assert [digest, size, size] == found
+        assert [digest, size, size] == output_of(ended)
+        assert ended.phases.input_us > 0
     assert [False, None, None] == output_of(every.invoke("no", "f", **ask("has_input")))
 
 

@@ -181,6 +181,15 @@ def test_large_output_and_files_are_named() -> None:
     assert document["logsTruncated"] is True
 
 
+def test_times_of_files_are_there_where_files_were() -> None:
+    """Other documents stay as they are."""
+    phases = structs.replace(WASTEFUL.execution.phases, input_us=1_500, output_us=2_000)
+    document = read(with_execution(phases=phases))
+
+    assert (1.5, 2.0) == (document["phases"]["inputMs"], document["phases"]["outputMs"])
+    assert not {"inputMs", "outputMs"} & set(read(WASTEFUL)["phases"])
+
+
 def test_every_outcome_has_a_status() -> None:
     """The closed list of the page."""
     assert set(STATUS) == set(Outcome)
