@@ -44,6 +44,7 @@ class TurnedExecutor:
         self._s3 = s3
         self._bucket = bucket
         self._runtimes: dict[str, Runtime] = {}
+        self.is_closed = False
         self._redis: Any = redis.Redis.from_url(settings.redis_address)
 
     def deploy(self, name: str, source: str, runtime: Runtime = Runtime.PYTHON) -> None:
@@ -109,6 +110,7 @@ class TurnedExecutor:
 
     def close(self) -> None:
         """Stop, and let nothing run on."""
+        self.is_closed = True
         with suppress(redis.RedisError):
             self._redis.close()
         self._log.close()

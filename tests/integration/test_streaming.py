@@ -162,6 +162,10 @@ def do_leave_writing(context):
 
 def do_sleep(context, seconds):
     time.sleep(seconds)
+
+def do_die(context):
+    open(context.input_path, "rb", buffering=0).read(1)
+    os._exit(3)
 '''
 
 NODEJS = """
@@ -204,7 +208,8 @@ def make(
 
     yield make_one
     for executor in made:
-        executor.close()
+        if not executor.is_closed:
+            executor.close()
     assert [] == list((tmp_path / "state" / "sandboxes").iterdir())
     deadline = time.monotonic() + 5
     while any(one.name.startswith(("input-fetch", "apart")) for one in threading.enumerate()):
@@ -327,6 +332,48 @@ def test_a_timed_out_reader(every: TurnedExecutor, s3: Any, bucket: str) -> None
 
     assert Outcome.TIMED_OUT is ended.outcome
     assert "" == output_of(after)
+
+
+def test_a_reader_that_dies(every: TurnedExecutor, s3: Any, bucket: str) -> None:
+    """It is told as any other end of its process."""
+    put(s3, bucket, "a", 40 * MEBIBYTE)
+
+    ended = every.invoke("one", "f", input_s3="a", **ask("die"))
+    after = every.invoke("two", "f", input_s3="a", **ask("begin", 0))
+
+    assert Outcome.CRASHED is ended.outcome
+    assert "" == output_of(after)
+
+
+def test_several_at_once(every: TurnedExecutor, s3: Any, bucket: str) -> None:
+    """Each reads its own."""
+    digests = {f"at-once-{n}": put(s3, bucket, f"at-once-{n}", 12 * MEBIBYTE + n) for n in range(4)}
+    for name in digests:
+        every.send(name, "f", input_s3=name, **ask("digest"))
+    every.turn(lambda: all(every.find(name) is not None for name in digests))
+
+    for number, (name, digest) in enumerate(digests.items()):
+        ended = every.find(name)
+        assert ended is not None
+        size = 12 * MEBIBYTE + number
+        assert [digest, size, size] == output_of(ended)
+
+
+@pytest.mark.parametrize("what", ["read_later", "sleep"])
+def test_stopping_in_the_middle(every: TurnedExecutor, s3: Any, bucket: str, what: str) -> None:
+    """Whether the stream was opened or not, nothing keeps the executor from leaving."""
+    put(s3, bucket, "a", 60 * MEBIBYTE)
+    more = [60] if what == "sleep" else []
+    every.send("one", "f", input_s3="a", timeout_ms=60_000, **ask(what, *more))
+    every.turn(lambda: every.executor._pool.busy_count == 1)
+    begun = time.monotonic()
+    every.turn(lambda: time.monotonic() - begun > 2)
+    began = time.monotonic()
+
+    every.close()
+
+    assert time.monotonic() - began < 10
+    assert every.executor.under_way == 1
 
 
 class CuttingProxy:
