@@ -43,7 +43,7 @@ class InputStream:
     """One object on its way to one call. `feed` runs on a thread, the rest in the loop."""
 
     def __init__(self, source: InputSource, opened: Opened, window_bytes: int) -> None:
-        """Begin to fetch: the sandbox may have to be started first."""
+        """Begin to fetch the first part: the sandbox may have to be started first."""
         self.version = opened.version
         self._source = source
         self._window = Window(opened.version.size_bytes, PART_BYTES, window_bytes)
@@ -58,9 +58,7 @@ class InputStream:
         self._release = -1
         self._failure: Failure | None = None
         self._absent: object = None  # what S3 said last, while it is waited for
-        part_count = -(-opened.version.size_bytes // PART_BYTES)
-        for _ in range(min(part_count, _FETCHERS_MAX)):
-            threading.Thread(target=self._fetch_parts, name="input-fetch", daemon=True).start()
+        self._start_fetchers(1)
 
     def begin(self, run: Path) -> None:
         """Put the FIFO into the run folder of the sandbox; `feed` may follow."""
@@ -140,9 +138,13 @@ class InputStream:
     def _pump(self) -> None:
         waiting = select.poll()
         waiting.register(self._write_end, select.POLLOUT)
+        parts_left = -(-self.version.size_bytes // PART_BYTES) - 1
         while (view := self._window.take()) is not None:
             try:
                 self._window.taken(os.write(self._write_end, view))
+                # Not earlier: their requests would delay the first byte, and may not be needed.
+                self._start_fetchers(min(parts_left, _FETCHERS_MAX - 1))
+                parts_left = 0
             except BlockingIOError:
                 waiting.poll(_LOOK_SECONDS * 1000)
             except BrokenPipeError:  # the function has read enough
@@ -156,6 +158,10 @@ class InputStream:
             self._write_end = -1
 
     # -- from S3 -----------------------------------------------------------------------------------
+
+    def _start_fetchers(self, count: int) -> None:
+        for _ in range(count):
+            threading.Thread(target=self._fetch_parts, name="input-fetch", daemon=True).start()
 
     def _fetch_parts(self) -> None:
         finished = False
