@@ -51,6 +51,13 @@ class Selection:
     files: tuple[str, ...]  # relative paths, sorted
     left_out: tuple[str, ...]  # each with its reason
 
+    def without_missing(self, places: Iterable[S3Object], prefix: str) -> "Selection":
+        """The same, where what is not among the uploaded is left out too."""
+        keys = {place.key for place in places}
+        missing = [path for path in self.files if prefix + make_name(path) not in keys]
+        reasons = (f"{make_name(path)[:_NAME_SHOWN]}: gone, or closed to us" for path in missing)
+        return Selection(self.files, (*self.left_out, *reasons))
+
     def describe_left_out(self) -> str:
         """Lines for the log of the invocation; empty where nothing was left out."""
         if not self.left_out:

@@ -133,6 +133,7 @@ class Transfers:
             places = self._patience.persist(
                 "s3", lambda: self._uploader.upload(folder, selection.files, prefix)
             )
+            selection = selection.without_missing(places, prefix)
             return self._name_files(request_id, ending, selection, places)
 
         self._patience.submit(work, done, apart=True)

@@ -71,8 +71,8 @@ def do_read_later(context):
     open(os.path.join(context.output_dir, "begun"), "w").close()
     while not os.path.exists(context.output_dir + "/go"):
         time.sleep(0.01)
-    stream.read()
-    return "the end was seen"
+    rest = stream.read()
+    return ["".join(sorted(set((first + rest).decode()))), len(first + rest)]
 
 def do_files(context, files):
     os.chdir(context.output_dir)
@@ -504,6 +504,22 @@ def test_a_changed_object_fails(make: Make, s3: Any, bucket: str, kind: str, cha
     assert f"was {change} while it was read" in failure_of(ended)[1]
     assert Outcome.FAILED is ended.outcome
     assert ((), []) == (ended.answer.output_files, executor.list_keys("outputs/one"))
+
+
+def test_a_kept_version_is_read_to_its_end(make: Make, s3: Any, bucket: str) -> None:
+    """Where the bucket keeps versions, an overwritten object is still there."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=bucket, Key="a", Body=b"a" * (60 * MEBIBYTE))
+    executor = make(input_window_mb=8)
+    executor.send("one", "f", input_s3="a", **ask("read_later"))
+    executor.turn(lambda: bool(_find_begun(executor)))
+    s3.put_object(Bucket=bucket, Key="a", Body=b"b" * (60 * MEBIBYTE))
+    _find_begun(executor)[0].with_name("go").touch()
+    executor.turn(lambda: executor.find("one") is not None)
+
+    ended = executor.find("one")
+    assert ended is not None
+    assert ["a", 60 * MEBIBYTE] == output_of(ended)
 
 
 def _find_begun(executor: TurnedExecutor) -> list[Path]:

@@ -88,6 +88,17 @@ def test_the_bounds(folder: OutputFolder, place: Path) -> None:
         select_files(folder, 1 << 20, "p/")
 
 
+def test_what_was_not_uploaded_is_named(folder: OutputFolder, place: Path) -> None:
+    """A file that vanished between the look and the upload."""
+    for name in ("a", "b"):
+        (place / name).touch()
+    selection = select_files(folder, 1_000, "p/")
+
+    told = selection.without_missing([S3Object(bucket="x", key="p/a")], "p/").describe_left_out()
+
+    assert "OUTPUT_DIR: left out b: gone, or closed to us\n" == told
+
+
 def test_keys_too_long_are_left_out(folder: OutputFolder, place: Path) -> None:
     """S3 takes 1,024 bytes."""
     deep = place.joinpath(*["d" * 200] * 6)
