@@ -138,13 +138,15 @@ class InputStream:
     def _pump(self) -> None:
         waiting = select.poll()
         waiting.register(self._write_end, select.POLLOUT)
-        parts_left = -(-self.version.size_bytes // PART_BYTES) - 1
+        parts_left = max(-(-self.version.size_bytes // PART_BYTES) - 1, 0)
         while (view := self._window.take()) is not None:
             try:
                 self._window.taken(os.write(self._write_end, view))
-                # Not earlier: their requests would delay the first byte, and may not be needed.
-                self._start_fetchers(min(parts_left, _FETCHERS_MAX - 1))
-                parts_left = 0
+                # Not earlier: their requests would delay the first byte, and are not needed by a
+                # function that looks at the beginning alone, which fits into the pipe.
+                if parts_left and self._window.taken_bytes > _PIPE_BYTES:
+                    self._start_fetchers(min(parts_left, _FETCHERS_MAX - 1))
+                    parts_left = 0
             except BlockingIOError:
                 waiting.poll(_LOOK_SECONDS * 1000)
             except BrokenPipeError:  # the function has read enough
