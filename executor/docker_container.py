@@ -11,12 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from executor import go_compiler
+from executor.go_compiler import compile_command
 from executor.sandbox import SandboxSpec
+from executor.sandbox_folder import LAUNCHER_NAME
 
 USER = "65501:65501"  # no account of its own; the same as in bubblewrap
 _MEBIBYTE = 1024 * 1024
 _OPEN_FILES_MAX = 1_024  # Lambda's
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
+COMPILE_SECONDS_MAX = 50  # the API gives up on a silence of a minute
+_LAUNCHER = ("perl", f"/run/hearth/{LAUNCHER_NAME}")
 
 
 def describe_container(
@@ -26,6 +31,8 @@ def describe_container(
     memory_bytes = spec.limits.memory_mb * _MEBIBYTE
     return {
         "Image": image,
+        # Else the image's own bootstrap; so any image with Perl serves as a runtime.
+        **({"Entrypoint": list(_LAUNCHER), "Cmd": []} if spec.own_bootstrap else {}),
         "Hostname": "sandbox",
         "User": USER,
         # Some languages must know it when they start, to collect their garbage in time.
@@ -43,6 +50,32 @@ def describe_container(
             "Ulimits": [_limit("nofile", _OPEN_FILES_MAX), _limit("core", 0)],
             "NetworkMode": network,
             "LogConfig": {"Type": "none"},  # what it writes comes by its own socket
+            "RestartPolicy": {"Name": "no"},
+            "Init": True,
+        },
+    }
+
+
+def describe_compiler(sources: Path, *, image: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """A container that compiles the Go sources in a folder: with limits of its own, no network."""
+    return {
+        "Image": image,
+        "User": USER,
+        "Entrypoint": [],
+        "Cmd": list(compile_command(COMPILE_SECONDS_MAX)),
+        "Labels": dict(labels),
+        "HostConfig": {
+            "Mounts": [_show(sources.resolve(), "/var/task")],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={go_compiler.TMP_MB}m"},
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "Memory": go_compiler.MEMORY_MB * _MEBIBYTE,
+            "MemorySwap": go_compiler.MEMORY_MB * _MEBIBYTE,
+            "PidsLimit": go_compiler.PIDS_MAX,
+            "Ulimits": [_limit("core", 0)],
+            "NetworkMode": "none",
+            "LogConfig": {"Type": "none"},
             "RestartPolicy": {"Name": "no"},
             "Init": True,
         },

@@ -16,12 +16,19 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from executor.docker_container import describe_container
+from executor.docker_container import describe_compiler, describe_container
 from executor.doorway import Connections, Doorway
+from executor.go_compiler import WORDS_BYTES_MAX, Compilation
 from executor.metadata_address import close_metadata_address
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
-from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpec
+from executor.sandbox import (
+    Exit,
+    RuntimeMissingError,
+    SandboxError,
+    SandboxSpec,
+    close_sockets,
+)
 from executor.sandbox_folder import SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 NETWORK = "hearth"
+COMPILER = "hearth-runtime-go-compiler"
 BRIDGE = "hearth0"
 _OPTIONS = {
     "com.docker.network.bridge.name": BRIDGE,
@@ -111,6 +119,8 @@ class DockerSandbox:
         self.spec = spec
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
+        self.listener = connections.listener
+        self.pid = connections.pid
         self.meter = Meter(connections.pid)
         self._folder = folder
         self._engine = engine
@@ -137,8 +147,7 @@ class DockerSandbox:
     def destroy(self) -> None:
         """See `sandbox.Sandbox`."""
         self.meter.thaw()  # a frozen process cannot be killed
-        self.control.close()
-        self.logs.close()
+        close_sockets(self)
         try:
             self._engine.remove(container_name(self.id))
         except SandboxError as error:
@@ -172,6 +181,8 @@ class DockerFactory:
             name = container_name(folder.id)
             undo.callback(self._remove_if_possible, name)
             try:
+                if spec.own_bootstrap:
+                    folder.lay_launcher()
                 doorway = Doorway(folder.run)
                 undo.callback(doorway.close)
                 self._create(spec, folder)
@@ -184,6 +195,31 @@ class DockerFactory:
                 raise SandboxError(message) from error
             undo.pop_all()
         return DockerSandbox(spec, folder, self.engine, connections)
+
+    def compile_go(self, sources: Path, program: Path) -> Compilation:
+        """See `sandbox.SandboxFactory`."""
+        folder = self._state.create_folder(self.kind, self._worker_id)
+        name = container_name(folder.id)
+        container = describe_compiler(sources, image=COMPILER, labels=self._label(""))
+        try:
+            self.engine.call(lambda: self.engine.api.create_container_from_config(container, name))
+            return self.engine.call(lambda: self._compile(name, program))
+        finally:
+            self._remove_if_possible(name)
+            folder.remove()
+
+    def _compile(self, name: str, program: Path) -> Compilation:
+        api = self.engine.api
+        words = bytearray()
+        # Attached before it starts: what it writes is kept nowhere.
+        output = api.attach(name, stream=True, demux=True)
+        api.start(name)
+        with program.open("wb") as file:
+            for written, said in output:
+                file.write(written or b"")
+                words += (said or b"")[: WORDS_BYTES_MAX - len(words)]
+        status = api.wait(name)["StatusCode"]
+        return Compilation(int(status), bytes(words))
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""
@@ -226,7 +262,7 @@ class DockerFactory:
             image=self.image_of(spec.runtime),
             network=self._network() if spec.network is Network.EGRESS else "none",
             run=folder.run,
-            labels=self._label(spec),
+            labels=self._label(spec.function_id),
         )
         name = container_name(folder.id)
         self.engine.call(lambda: self.engine.api.create_container_from_config(container, name))
@@ -235,13 +271,13 @@ class DockerFactory:
         with suppress(SandboxError):
             self.engine.remove(name)
 
-    def _label(self, spec: SandboxSpec) -> dict[str, str]:
+    def _label(self, function_id: str) -> dict[str, str]:
         return {
             "hearth.owner": self._state.owner_label,
             "hearth.executor": self._state.executor,
             "hearth.executor_pid": str(os.getpid()),
             "hearth.worker": self._worker_id,
-            "hearth.function": spec.function_id,
+            "hearth.function": function_id,
         }
 
     def _find_death(self, name: str) -> str | None:

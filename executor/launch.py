@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from executor.background import Background
+from executor.choose_channel import open_channel
 from executor.code_store import CodeRejectedError, CodeStore, CodeUnavailableError, StoredCode
 from executor.invocation import Ending, Invocation, Refused
 from executor.pool import PoolKey, key_of
+from executor.programs import Programs, has_own_bootstrap
 from executor.sandbox import RuntimeMissingError, Sandbox, SandboxError, SandboxFactory, SandboxSpec
 from executor.seat import Seat
 from shared import metrics
 from shared.backoff import Backoff
-from shared.events import Limits, S3Object, SandboxStopped, derive_event_id
+from shared.events import Limits, Runtime, S3Object, SandboxStopped, derive_event_id
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
@@ -54,6 +56,7 @@ class Launcher:
     _s3: Any  # boto3 makes its clients at run time
     _log: Log
     _background: Background
+    _programs: Programs
     memory_mb_max: int  # of all sandboxes together
 
     def close(self) -> None:
@@ -74,9 +77,12 @@ class Launcher:
         def work() -> Plan | Refused:
             began = time.monotonic_ns()
             try:
-                code = self._persist("s3", lambda: self._code_store.fetch(request.code))
+                fetched = self._persist("s3", lambda: self._code_store.fetch(request.code))
+                code = self._prepare(request.runtime, fetched)
             except CodeRejectedError as error:
                 return Refused(error.field, error.reason)
+            except RuntimeMissingError as error:
+                return Refused("runtime", str(error))
             invocation.code_us = (time.monotonic_ns() - began) // 1_000
             return Plan(key_of(request, code.sha256), limits, code)
 
@@ -96,6 +102,7 @@ class Launcher:
             limits=plan.limits,
             network=request.network,
             env_vars=request.env_vars,
+            own_bootstrap=has_own_bootstrap(plan.code.path),
             tmp_mb=self._settings.tmp_mb,
             pids_max=self._settings.pids_max,
         )
@@ -112,6 +119,7 @@ class Launcher:
                       sandbox_us=invocation.sandbox_us)  # fmt: skip
             return Seat(
                 sandbox,
+                open_channel(sandbox),
                 plan.key,
                 plan.limits,
                 plan.code,
@@ -129,6 +137,7 @@ class Launcher:
         """Remove a sandbox that left the loop and tell the log why."""
 
         def work() -> None:
+            seat.channel.close()
             seat.sandbox.destroy()
             self._code_store.release(seat.code)
             metrics.SANDBOX_STOPS.labels(reason).inc()
@@ -156,6 +165,14 @@ class Launcher:
             return dataclasses.replace(ending, output=b"null", output_s3=place)
 
         self._submit(work, done)
+
+    def _prepare(self, runtime: Runtime, fetched: StoredCode) -> StoredCode:
+        """The archive as it is run; sources are compiled. What cannot be run is let go."""
+        try:
+            return self._persist("sandbox", lambda: self._programs.prepare(runtime, fetched))
+        except (CodeRejectedError, RuntimeMissingError, ShuttingDownError):
+            self._code_store.release(fetched)
+            raise
 
     def _persist(self, dependency: str, call: Callable[[], T]) -> T:
         """Call until the world answers or the executor stops."""

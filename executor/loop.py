@@ -38,6 +38,7 @@ from shared.settings import Settings
 
 STAGE = "executor"
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
+SETTLE_MS_MAX = 2_000  # between an answer and the process being ready for the next call
 
 
 def _now_ms() -> int:
@@ -181,7 +182,7 @@ class Executor:
 
     def _read_control(self, seat: Seat) -> None:
         try:
-            frames = seat.read_frames()
+            frames = seat.channel.receive()
             if frames is None:
                 self._gone(seat)
                 return
@@ -193,7 +194,10 @@ class Executor:
     def _take_frame(self, seat: Seat, frame: Frame) -> None:
         invocation = seat.invocation
         if invocation is None:
-            raise FrameError("a frame without a call")
+            if frame.kind != READY or not seat.settles:
+                raise FrameError("a frame without a call")
+            self._settled(seat)
+            return
         if frame.kind == ANSWER and seat.initialised:
             self._answered(seat, invocation, frame)
         elif frame.kind == READY and not seat.initialised:
@@ -250,6 +254,9 @@ class Executor:
         self._end(seat, ending, destroy="protocol")
 
     def _end_overdue(self, seat: Seat) -> None:
+        if seat.settles:
+            self._leave(seat, "hung")
+            return
         ending = timed_out(seat.limits, seat.remains(seat.elapsed_us()))
         self._end(seat, ending, destroy=ending.outcome.value)
 
@@ -261,14 +268,32 @@ class Executor:
         assert invocation is not None, "an ending without an invocation"
         seat.invocation = None
         seat.generation += 1
-        if destroy is None:
-            self._pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
-        else:
+        if destroy is not None:
             self._pool.forget(seat.key, seat.limits.memory_mb, _now_ms())
             self._dismiss(seat, destroy)
+        elif seat.channel.says_ready:
+            seat.settles = True
+            self._watch.set_deadline(seat, SETTLE_MS_MAX)
+        else:
+            self._pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
         self._ledger.commit(seat, invocation, ending)
-        if self._waiting:
+        if self._waiting and not seat.settles:
             self._place_waiting()
+
+    def _settled(self, seat: Seat) -> None:
+        """The process of an answered call is ready for the next one."""
+        seat.settles = False
+        seat.generation += 1
+        self._pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
+        self._place_waiting()
+
+    def _leave(self, seat: Seat, reason: str) -> None:
+        """The process of an answered call will never be ready again."""
+        seat.settles = False
+        seat.generation += 1
+        self._pool.forget(seat.key, seat.limits.memory_mb, _now_ms())
+        self._dismiss(seat, reason)
+        self._place_waiting()
 
     def _place_waiting(self) -> None:
         """An ending made room: try those that wait, oldest first."""
@@ -276,7 +301,9 @@ class Executor:
             self._start_or_wait(*self._waiting.popleft())
 
     def _died_idle(self, seat: Seat) -> None:
-        if self._pool.remove_idle(seat):
+        if seat.settles:
+            self._leave(seat, "left")
+        elif self._pool.remove_idle(seat):
             self._launcher.destroy(seat, "died_idle")
 
     def _dismiss(self, seat: Seat, reason: str) -> None:

@@ -10,6 +10,7 @@ from executor.choose_sandbox import choose_factory
 from executor.code_store import CodeStore
 from executor.launch import Launcher
 from executor.loop import STAGE, Executor
+from executor.programs import Programs
 from executor.sandbox import SandboxError, SandboxFactory
 from shared.aws import make_client
 from shared.backoff import Backoff
@@ -76,6 +77,7 @@ def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]
         s3,
         Log(settings.redis_address, settings.partitions),
         background,
+        Programs(code_store, factory.compile_go),
         decide_memory_mb_max(settings),
     )
     return Executor(settings, inbox, launcher, code_store, background), inbox

@@ -5,6 +5,7 @@ Not here: the sandbox itself.
     <state_dir>/executors/<executor>.lock     held with flock while that executor lives
     <state_dir>/sandboxes/<id>/owner.json     which executor, which kind, which cgroups
     <state_dir>/sandboxes/<id>/run/socket     mounted into the sandbox as /run/hearth
+    <state_dir>/sandboxes/<id>/run/launcher   for functions that bring their own bootstrap
 
 A lock says more than a process id: the kernel lets go of it however the executor dies, ids are
 never taken for another's, and it holds across containers that share the folder.
@@ -22,6 +23,8 @@ from pathlib import Path
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
+LAUNCHER_NAME = "launcher"
+_LAUNCHER = Path(__file__).parent / "function_launcher.pl"
 _UNFINISHED_SECONDS = 60
 
 
@@ -134,6 +137,12 @@ class SandboxFolder:
             cgroups=cgroups,
         )
         (self.path / "owner.json").write_bytes(json.encode(self.owner))
+
+    def lay_launcher(self) -> None:
+        """Put the program there that starts a function's own bootstrap."""
+        launcher = self.run / LAUNCHER_NAME
+        launcher.write_bytes(_LAUNCHER.read_bytes())
+        launcher.chmod(0o644)
 
     def remove(self) -> None:
         """Remove it; may be called again."""

@@ -1,7 +1,8 @@
 """A seat: one sandbox as the loop sees it, with the invocation that sits in it.
 
-Reads its two sockets, keeps its log within bounds, knows whether an answer belongs to its call.
-Not here: what an ending means for the log (`loop`), what a sandbox is (`sandbox`).
+Says what is called, measures around it, keeps the log within bounds.
+Not here: how calls get in and answers out (`channel`), what an ending means for the log (`loop`),
+what a sandbox is (`sandbox`).
 """
 
 import time
@@ -9,9 +10,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from executor.channel import Channel
 from executor.code_store import StoredCode
 from executor.endings import Remains
-from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
+from executor.frames import Frame, FrameError
 from executor.invocation import Invocation
 from executor.pool import PoolKey
 from executor.sandbox import Sandbox
@@ -54,6 +56,7 @@ class Seat:
     """A started sandbox in the hands of the loop."""
 
     sandbox: Sandbox
+    channel: Channel
     key: PoolKey
     limits: Limits
     code: StoredCode  # pinned for as long as the sandbox lives
@@ -61,8 +64,8 @@ class Seat:
     region: str
     invocation: Invocation | None = None
     initialised: bool = False
+    settles: bool = False  # its call is answered, its process not ready for the next one yet
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
-    _frames: Decoder = field(default_factory=Decoder)
     _log: bytearray = field(default_factory=bytearray)
     _log_truncated: bool = False
 
@@ -80,7 +83,7 @@ class Seat:
             "region": self.region,
         }
         invocation.called_at_ns = time.monotonic_ns()
-        self.send(encode(INIT, head))
+        self.channel.send(self.channel.encode_init(head))
 
     def limit_cpu(self) -> None:
         """Grant the CPU from here on; where that is not permitted, the limits say so."""
@@ -101,31 +104,9 @@ class Seat:
             "function_id": request.function_id,
             "memory_mb": request.memory_mb,
         }
-        frame = encode(CALL, head, bytes(request.input))
+        message = self.channel.encode_call(head, bytes(request.input))
         invocation.called_at_ns = time.monotonic_ns()
-        self.send(frame)
-
-    def send(self, frame: bytes) -> None:
-        """Write a frame; a bootstrap that does not read is seen by its deadline or its end."""
-        control = self.sandbox.control
-        try:
-            sent = control.send(frame)
-            if sent < len(frame):
-                control.settimeout(5.0)  # large input: the bootstrap is there to read it
-                control.sendall(frame[sent:])
-                control.settimeout(0.0)
-        except (BlockingIOError, ConnectionError, TimeoutError):
-            control.settimeout(0.0)
-
-    def read_frames(self) -> list[Frame] | None:
-        """Frames that have come; None when the bootstrap is gone. Raises FrameError."""
-        try:
-            data = self.sandbox.control.recv(_READ_BYTES)
-        except BlockingIOError:
-            return []
-        except ConnectionError:
-            return None
-        return self._frames.feed(data) if data else None
+        self.channel.send(message)
 
     def read_logs(self) -> bool:
         """Keep what the function wrote, up to the bound; False when the socket has ended."""
