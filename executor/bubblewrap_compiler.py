@@ -6,13 +6,13 @@ from pathlib import Path
 from executor.bubblewrap_command import Places, build_command
 from executor.bubblewrap_host import PATH
 from executor.go_compiler import (
+    COMMAND,
     MEMORY_MB,
     PIDS_MAX,
     SECONDS_MAX,
     TMP_MB,
     WORDS_BYTES_MAX,
     Compilation,
-    compile_command,
 )
 from executor.own_cgroup import create_cgroup, files_to_join
 from executor.sandbox import SandboxError
@@ -35,7 +35,7 @@ def compile_in_bubblewrap(
         cgroups = ()
     command = build_command(
         places,
-        compile_command(SECONDS_MAX),
+        COMMAND,
         tmp_mb=TMP_MB,
         files_to_join=files_to_join(cgroups),
         stage_table=stage_table,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from executor import go_compiler
-from executor.go_compiler import compile_command
 from executor.sandbox import SandboxSpec
 from executor.sandbox_folder import LAUNCHER_NAME
 
@@ -20,7 +19,6 @@ USER = "65501:65501"  # no account of its own; the same as in bubblewrap
 _MEBIBYTE = 1024 * 1024
 _OPEN_FILES_MAX = 1_024  # Lambda's
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
-COMPILE_SECONDS_MAX = 50  # the API gives up on a silence of a minute
 _LAUNCHER = ("perl", f"/run/hearth/{LAUNCHER_NAME}")
 
 
@@ -56,16 +54,24 @@ def describe_container(
     }
 
 
-def describe_compiler(sources: Path, *, image: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """A container that compiles the Go sources in a folder: with limits of its own, no network."""
+def describe_compiler(
+    sources: Path, out: Path, *, image: str, labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """A container that compiles Go sources: limits of its own, no network.
+
+    It writes the files `program` and `words` into the folder `out`.
+    """
     return {
         "Image": image,
         "User": USER,
-        "Entrypoint": [],
-        "Cmd": list(compile_command(COMPILE_SECONDS_MAX)),
+        "Entrypoint": ["sh", "-c", 'exec "$@" >/out/program 2>/out/words', "sh"],
+        "Cmd": list(go_compiler.COMMAND),
         "Labels": dict(labels),
         "HostConfig": {
-            "Mounts": [_show(sources.resolve(), "/var/task")],
+            "Mounts": [
+                _show(sources.resolve(), "/var/task"),
+                {"Type": "bind", "Source": str(out), "Target": "/out"},
+            ],
             "ReadonlyRootfs": True,
             "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={go_compiler.TMP_MB}m"},
             "CapDrop": ["ALL"],
@@ -73,7 +79,7 @@ def describe_compiler(sources: Path, *, image: str, labels: Mapping[str, str]) -
             "Memory": go_compiler.MEMORY_MB * _MEBIBYTE,
             "MemorySwap": go_compiler.MEMORY_MB * _MEBIBYTE,
             "PidsLimit": go_compiler.PIDS_MAX,
-            "Ulimits": [_limit("core", 0)],
+            "Ulimits": [_limit("core", 0), _limit("fsize", go_compiler.PROGRAM_BYTES_MAX)],
             "NetworkMode": "none",
             "LogConfig": {"Type": "none"},
             "RestartPolicy": {"Name": "no"},

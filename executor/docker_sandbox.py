@@ -6,6 +6,7 @@ sandboxes, the socket carries the work.
 
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -18,7 +19,7 @@ from requests.exceptions import RequestException
 
 from executor.docker_container import describe_compiler, describe_container
 from executor.doorway import Connections, Doorway
-from executor.go_compiler import WORDS_BYTES_MAX, Compilation
+from executor.go_compiler import SECONDS_MAX, WORDS_BYTES_MAX, Compilation
 from executor.metadata_address import close_metadata_address
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
@@ -200,26 +201,23 @@ class DockerFactory:
         """See `sandbox.SandboxFactory`."""
         folder = self._state.create_folder(self.kind, self._worker_id)
         name = container_name(folder.id)
-        container = describe_compiler(sources, image=COMPILER, labels=self._label(""))
+        out = folder.path / "out"
+        out.mkdir()
+        out.chmod(0o777)  # of another user; the folder above is closed to everybody else
+        container = describe_compiler(sources, out, image=COMPILER, labels=self._label(""))
         try:
             self.engine.call(lambda: self.engine.api.create_container_from_config(container, name))
-            return self.engine.call(lambda: self._compile(name, program))
+            self.engine.call(lambda: self.engine.api.start(name))
+            seconds = SECONDS_MAX + _API_SECONDS
+            ended = self.engine.call(lambda: self.engine.api.wait(name, timeout=seconds))
+            shutil.copyfile(out / "program", program)
+            with (out / "words").open("rb") as words:
+                return Compilation(int(ended["StatusCode"]), words.read(WORDS_BYTES_MAX))
+        except OSError as error:
+            raise SandboxError(f"the Go compiler's container: {error}") from error
         finally:
             self._remove_if_possible(name)
             folder.remove()
-
-    def _compile(self, name: str, program: Path) -> Compilation:
-        api = self.engine.api
-        words = bytearray()
-        # Attached before it starts: what it writes is kept nowhere.
-        output = api.attach(name, stream=True, demux=True)
-        api.start(name)
-        with program.open("wb") as file:
-            for written, said in output:
-                file.write(written or b"")
-                words += (said or b"")[: WORDS_BYTES_MAX - len(words)]
-        status = api.wait(name)["StatusCode"]
-        return Compilation(int(status), bytes(words))
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""

@@ -7,7 +7,6 @@ vendored. Nothing of the sources is executed by compiling, C is switched off. Th
 on stdout, the compiler's words on stderr.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +30,12 @@ if [ -d {SEED} ]; then cp -r {SEED} /tmp/cache; fi
 export HOME=/tmp GOCACHE=/tmp/cache GOPATH=/tmp/go GO111MODULE=on CGO_ENABLED=0
 export GOPROXY=off GOSUMDB=off GOTOOLCHAIN=local GOFLAGS='-trimpath -buildvcs=false'
 if [ -e go.mod ]; then what=.; else what=$(ls *.go | grep -v '_test\\.go$'); fi
-timeout "$1" go build -ldflags '-s -w' -o /tmp/bootstrap $what 1>&2
+timeout {SECONDS_MAX} go build -ldflags '-s -w' -o /tmp/bootstrap $what 1>&2
 [ $(stat -c %s /tmp/bootstrap) -le {PROGRAM_BYTES_MAX} ] || exit {_TOO_LARGE}
 exec cat /tmp/bootstrap
 """
+# What runs in the sandbox, with the sources as working directory.
+COMMAND = ("sh", "-c", _SCRIPT)
 
 
 class Compilation(NamedTuple):
@@ -47,11 +48,6 @@ class Compilation(NamedTuple):
 def has_go_sources(folder: Path) -> bool:
     """Whether an archive is Go to be compiled: a module, or files of one package, at its root."""
     return (folder / "go.mod").is_file() or any(folder.glob("*.go"))
-
-
-def compile_command(seconds_max: int) -> Sequence[str]:
-    """What runs in the sandbox, with the sources as working directory."""
-    return ("sh", "-c", _SCRIPT, "sh", str(seconds_max))
 
 
 def find_fault(compilation: Compilation, program: bytes) -> str | None:

@@ -72,7 +72,7 @@ def test_files_without_a_module(factory: ClosableFactory, tmp_path: Path) -> Non
         ({"main.go": "package lib\nfunc F() {}\n"}, "its root must be package main"),
         ({"main.go": "no go"}, "expected 'package'"),
         ({"go.mod": MODULE, "main.go": MAIN}, "go mod vendor"),
-        ({"main.go": 'package main\nimport "C"\nfunc main() {}\n'}, "C"),
+        ({"main.go": 'package main\nimport "C"\nfunc main() {}\n'}, "no Go source files"),
     ],
     ids=["undefined", "library", "syntax", "unvendored", "cgo"],
 )
