@@ -355,7 +355,6 @@ def test_bodies_are_bounded() -> None:
 @pytest.mark.parametrize(
     "beginning",
     [
-        b"",
         b"GET /",
         b"GET / HTTP/1.1\r\n",
         b"GET / HTTP/1.1\r\nA: ",
