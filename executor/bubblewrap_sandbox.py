@@ -8,7 +8,6 @@ network at all, not even egress.
 
 import logging
 import os
-import select
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from executor.bubblewrap_host import (
     write_etc,
 )
 from executor.doorway import Connections, Doorway
+from executor.furnish import furnish
 from executor.go_compiler import Compilation
 from executor.own_cgroup import (
     create_cgroup,
@@ -43,6 +43,7 @@ from executor.sandbox import Exit, SandboxError, SandboxSpec, close_sockets
 from executor.sandbox_folder import LAUNCHER_NAME, SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
+from shared.wire import wait_readable
 
 LOG = logging.getLogger(__name__)
 RUNTIMES = Path(__file__).parent.parent / "runtimes"
@@ -76,6 +77,11 @@ class BubblewrapSandbox:
         self._folder = folder
         self._process = process
         self._bootstrap = _open_process(connections.pid)
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """See `sandbox.Sandbox`."""
+        furnish(self._folder.task, self.pid, spec, self.spec.limits.memory_mb)
+        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -165,7 +171,7 @@ class BubblewrapFactory:
         self._warn_once(spec, is_limited=bool(cgroups))
         program = _LAUNCHER if spec.own_bootstrap else _PROGRAMS[spec.runtime]
         places = Places(
-            task=spec.code_dir.resolve(),
+            task=folder.choose_task(spec.code_dir),
             runtime=RUNTIMES / spec.runtime,
             run=folder.run,
             etc=self._etc,
@@ -247,7 +253,7 @@ def _end_process(process: subprocess.Popen[bytes], bootstrap: int = -1) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
     if bootstrap >= 0:
-        select.select([bootstrap], [], [], _END_SECONDS)
+        wait_readable([bootstrap], _END_SECONDS)
         os.close(bootstrap)
 
 

@@ -42,6 +42,12 @@ class Programs:
         # One thread compiles an archive, the others find it compiled; seldom do two archives share.
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
+    def find(self, runtime: Runtime, stored: StoredCode) -> StoredCode | None:
+        """The same as `prepare` where nothing has to be waited for, or refused; else None."""
+        if runtime not in (Runtime.GO, Runtime.PROVIDED) or has_own_bootstrap(stored.path):
+            return stored
+        return self._code_store.find_derived(stored, _derive_key(stored))
+
     def prepare(self, runtime: Runtime, stored: StoredCode) -> StoredCode:
         """The archive as it is run: itself, or what was compiled from it. Blocks.
 
@@ -61,7 +67,7 @@ class Programs:
         raise CodeRejectedError("s3Key", f"the archive {reason}")
 
     def _compiled(self, stored: StoredCode) -> StoredCode:
-        key = sha256(f"go/{stored.sha256}".encode()).hexdigest()
+        key = _derive_key(stored)
         with self._locks[int(key[:8], 16) % len(self._locks)]:
             found = self._code_store.find_derived(stored, key)
             if found is not None:
@@ -92,3 +98,8 @@ class Programs:
             self._faults[key] = fault
             if len(self._faults) > _FAULTS_MAX:
                 self._faults.popitem(last=False)
+
+
+def _derive_key(stored: StoredCode) -> str:
+    """Of what the sources of an archive compile to, in the code cache."""
+    return sha256(f"go/{stored.sha256}".encode()).hexdigest()

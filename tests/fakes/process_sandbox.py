@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from executor.doorway import Connections, Doorway
+from executor.furnish import furnish
 from executor.go_compiler import Compilation
 from executor.process_end import describe_status
 from executor.readings import Meter
@@ -50,6 +51,11 @@ class ProcessSandbox:
         self._process = process
         self._folder = folder
 
+    def furnish(self, spec: SandboxSpec) -> None:
+        """Link the code in; there is no limit to set."""
+        furnish(self._folder.task, self.pid, spec, spec.limits.memory_mb)
+        self.spec = spec
+
     def describe_exit(self) -> Exit:
         """Never out of memory: it has no limit."""
         try:
@@ -86,7 +92,7 @@ class ProcessFactory:
                 *(LAUNCHER if spec.own_bootstrap else PROGRAMS[spec.runtime]),
                 # A socket address has 107 bytes at most, a test's folder may have more.
                 "socket",
-                spec.code_dir.resolve(),
+                folder.choose_task(spec.code_dir),
             ],
             cwd=folder.run,
             stdin=subprocess.DEVNULL,
