@@ -38,7 +38,8 @@ from shared.settings import Settings
 
 STAGE = "executor"
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
-SETTLE_MS_MAX = 2_000  # between an answer and the process being ready for the next call
+SETTLE_MS = 100  # between an answer and its process being ready: so long others wait for it
+SETTLE_MS_MAX = 2_000  # and so long it is waited for at all
 FREEZE_AFTER_MS = 100  # idle; a sandbox in steady use is not frozen and thawed at every call
 
 
@@ -97,7 +98,7 @@ class Executor:
         self._background.finish_done()
         for seat in self._watch.take_overdue():
             if seat.settles:
-                self._end_unsettled(seat, "hung")
+                self._settle_overdue(seat)
             elif seat.invocation is None:
                 seat.freeze()
             else:
@@ -255,8 +256,9 @@ class Executor:
         if destroy is not None:
             self.supply.discard(seat, destroy)
         elif seat.channel.says_ready:
-            seat.settles = True
-            self._watch.set_deadline(seat, SETTLE_MS_MAX)
+            seat.settles = seat.awaited = True
+            self.supply.expect(seat)
+            self._watch.set_deadline(seat, SETTLE_MS)
         else:
             self._give_back(seat)
         self._ledger.commit(seat, invocation, ending)
@@ -269,13 +271,28 @@ class Executor:
 
     def _settled(self, seat: Seat) -> None:
         """The process of an answered call is ready for the next one."""
+        self._await_no_more(seat)
         seat.settles = False
         seat.generation += 1
         self._give_back(seat)
         self.supply.place_waiting()
 
+    def _settle_overdue(self, seat: Seat) -> None:
+        if not seat.awaited:
+            self._end_unsettled(seat, "hung")
+            return
+        self._await_no_more(seat)
+        self._watch.set_deadline(seat, SETTLE_MS_MAX)
+        self.supply.place_waiting()
+
+    def _await_no_more(self, seat: Seat) -> None:
+        if seat.awaited:
+            seat.awaited = False
+            self.supply.expect_no_more(seat)
+
     def _end_unsettled(self, seat: Seat, reason: str) -> None:
         """The process of an answered call will never be ready again."""
+        self._await_no_more(seat)
         seat.settles = False
         self.supply.discard(seat, reason)
         self.supply.place_waiting()

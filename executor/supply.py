@@ -5,7 +5,7 @@ evicted (`pool`), how many generic ones there are (`nursery`), what runs in them
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +48,7 @@ class Supply:
     _background: Background
     _receivers: Receivers
     _waiting: deque[tuple[Invocation, Plan]] = field(default_factory=deque)
+    _settling: Counter[PoolKey] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Somebody will come."""
@@ -64,6 +65,9 @@ class Supply:
             self._launcher.release_code(plan)
             self._receivers.warm(seat, invocation)
             return
+        if self._will_settle(plan.key) and invocation.request.reuse:
+            self._waiting.append((invocation, plan))
+            return
         decision, evicted = self.pool.reserve(plan.key, plan.limits.memory_mb, _now_ms())
         for old in evicted:
             self.destroy(old, "evicted")
@@ -75,6 +79,16 @@ class Supply:
     def give_back(self, seat: Seat) -> None:
         """A healthy sandbox is idle again."""
         self.pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
+
+    def expect(self, seat: Seat) -> None:
+        """A sandbox that answered will be idle in a moment: who needs it waits, and starts none."""
+        self._settling[seat.key] += 1
+
+    def expect_no_more(self, seat: Seat) -> None:
+        """It is idle, or will not be for longer than a start takes."""
+        self._settling[seat.key] -= 1
+        if not self._settling[seat.key]:
+            del self._settling[seat.key]
 
     def discard(self, seat: Seat, reason: str) -> None:
         """A sandbox that served an invocation serves no more."""
@@ -114,6 +128,11 @@ class Supply:
         """Destroy the generic sandboxes; those of functions are the loop's to end."""
         for generic in self.nursery.drain():
             self._launcher.destroy_generic(generic, "shutdown")
+
+    def _will_settle(self, key: PoolKey) -> bool:
+        """A sandbox of this key will be idle soon, and nobody waits for it yet."""
+        settling = self._settling.get(key, 0)
+        return settling > 0 and sum(plan.key == key for _, plan in self._waiting) < settling
 
     # -- starting ----------------------------------------------------------------------------------
 
