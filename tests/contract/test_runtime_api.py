@@ -47,6 +47,9 @@ while True:
         result = None
     elif what == "exit":
         os._exit(more[0])
+    elif what == "leave child":
+        subprocess.Popen(["sleep", "1000"], start_new_session=True, close_fds=False)
+        result = more[0] and os._exit(more[0])
     elif what == "next twice":
         again, same = ask("GET", "invocation/next")
         result = [id == again.headers["Lambda-Runtime-Aws-Request-Id"], event == same]
@@ -222,6 +225,17 @@ def test_exit_after_the_answer(factory: ClosableFactory, spec: SandboxSpec) -> N
 
     assert answer is not None
     assert (b"1", None) == (answer.body, gone)
+
+
+def test_children_left_behind(real: ClosableFactory, spec: SandboxSpec) -> None:
+    """They neither keep a call open nor hide the end of the process."""
+    with started(real, spec) as caller:
+        caller.init()
+        assert [0, 1] == [caller.output(["leave child", 0]), caller.output(["echo", 1])]
+        caller.send_call(b'["leave child", 3]')
+
+        assert caller.receive(seconds=3) is None
+        assert "exit status 3" == caller.sandbox.describe_exit().reason
 
 
 def test_logs(factory: ClosableFactory, spec: SandboxSpec) -> None:
