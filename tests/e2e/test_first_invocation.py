@@ -247,7 +247,8 @@ def test_six_megabytes_of_output_lie_in_s3(running: Running) -> None:
 
 BAD_MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
     "runtime": ({"runtime": "cobol"}, "runtime"),
-    "no-such-runtime-here": ({"runtime": "provided.al2023", "handler": "bootstrap"}, "runtime"),
+    "no-bootstrap": ({"runtime": "provided.al2023"}, "s3Key"),
+    "env-large": ({"envVars": {"A": "x" * 65_536}}, "envVars"),
     "input-s3": ({"inputS3": {"bucket": "b", "key": "k"}}, "inputS3"),
     "memory-small": ({"memoryMb": 64}, "memoryMb"),
     "memory-large": ({"memoryMb": 20_000}, "memoryMb"),
