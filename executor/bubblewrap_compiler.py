@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from executor.bubblewrap_command import Places, build_command
+from executor.bubblewrap_command import Places, Walls, build_command
 from executor.bubblewrap_host import PATH
 from executor.go_compiler import (
     COMMAND,
@@ -23,7 +23,11 @@ _SPARE_SECONDS = 30
 
 
 def compile_in_bubblewrap(
-    places: Places, folder: SandboxFolder, stage_table: Path | None, program: Path
+    places: Places,
+    folder: SandboxFolder,
+    system_calls: Path | None,
+    stage_table: Path | None,
+    program: Path,
 ) -> Compilation:
     """Compile `places.task` to the file `program`. `folder` has noted the cgroups. Blocks.
 
@@ -36,8 +40,7 @@ def compile_in_bubblewrap(
     command = build_command(
         places,
         COMMAND,
-        tmp_mb=TMP_MB,
-        files_to_join=files_to_join(cgroups),
+        Walls(tmp_mb=TMP_MB, filter=system_calls, files_to_join=files_to_join(cgroups)),
         stage_table=stage_table,
     )
     words = folder.path / "words"

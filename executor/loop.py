@@ -37,9 +37,9 @@ from shared.runner import take_event
 from shared.settings import Settings
 
 STAGE = "executor"
+WAITING_MS = 10  # between two looks at what waits for a sandbox
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
-SETTLE_MS = 100  # between an answer and its process being ready: so long others wait for it
-SETTLE_MS_MAX = 2_000  # and so long it is waited for at all
+SETTLE_MS_MAX = 2_000  # between an answer and the process being ready for the next call
 FREEZE_AFTER_MS = 100  # idle; a sandbox in steady use is not frozen and thawed at every call
 
 
@@ -84,6 +84,8 @@ class Executor:
         """Receive what there is room for, or wait for a sandbox; returns how many ended."""
         under_way = self.under_way
         room = 0 if draining else max(self._settings.sandboxes_max - under_way, 0)
+        if self.supply.is_waited_for:
+            block_ms = min(block_ms, WAITING_MS)
         block_ms = self._watch.decide_block_ms(block_ms)
         deliveries = self._inbox.receive(room, block_ms, self._watch.fileno())
         for delivery in deliveries:
@@ -98,11 +100,13 @@ class Executor:
         self._background.finish_done()
         for seat in self._watch.take_overdue():
             if seat.settles:
-                self._settle_overdue(seat)
+                self._end_unsettled(seat, "hung")
             elif seat.invocation is None:
                 seat.freeze()
             else:
                 self._end_overdue(seat)
+        if self.supply.is_waited_for:
+            self.supply.place_waiting()
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -256,13 +260,13 @@ class Executor:
         if destroy is not None:
             self.supply.discard(seat, destroy)
         elif seat.channel.says_ready:
-            seat.settles = seat.awaited = True
-            self.supply.expect(seat)
-            self._watch.set_deadline(seat, SETTLE_MS)
+            seat.settles = True
+            self._watch.set_deadline(seat, SETTLE_MS_MAX)
         else:
             self._give_back(seat)
+        self.supply.pool.record_run(seat.key, ending.run_us / 1_000)
         self._ledger.commit(seat, invocation, ending)
-        if not seat.settles:
+        if self.supply.is_waited_for:
             self.supply.place_waiting()
 
     def _give_back(self, seat: Seat) -> None:
@@ -271,28 +275,14 @@ class Executor:
 
     def _settled(self, seat: Seat) -> None:
         """The process of an answered call is ready for the next one."""
-        self._await_no_more(seat)
         seat.settles = False
         seat.generation += 1
         self._give_back(seat)
-        self.supply.place_waiting()
-
-    def _settle_overdue(self, seat: Seat) -> None:
-        if not seat.awaited:
-            self._end_unsettled(seat, "hung")
-            return
-        self._await_no_more(seat)
-        self._watch.set_deadline(seat, SETTLE_MS_MAX)
-        self.supply.place_waiting()
-
-    def _await_no_more(self, seat: Seat) -> None:
-        if seat.awaited:
-            seat.awaited = False
-            self.supply.expect_no_more(seat)
+        if self.supply.is_waited_for:
+            self.supply.place_waiting()
 
     def _end_unsettled(self, seat: Seat, reason: str) -> None:
         """The process of an answered call will never be ready again."""
-        self._await_no_more(seat)
         seat.settles = False
         self.supply.discard(seat, reason)
         self.supply.place_waiting()

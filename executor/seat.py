@@ -65,7 +65,6 @@ class Seat:
     invocation: Invocation | None = None
     initialised: bool = False
     settles: bool = False  # its call is answered, its process not ready for the next one yet
-    awaited: bool = False  # and is expected to be so any moment
     frozen: bool = False
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
     _log: bytearray = field(default_factory=bytearray)
