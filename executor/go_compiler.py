@@ -28,7 +28,7 @@ _SCRIPT = f"""
 set -e
 if [ -d {SEED} ]; then cp -r {SEED} /tmp/cache; fi
 export HOME=/tmp GOCACHE=/tmp/cache GOPATH=/tmp/go GO111MODULE=on CGO_ENABLED=0
-export GOPROXY=off GOSUMDB=off GOTOOLCHAIN=local GOFLAGS='-trimpath -buildvcs=false'
+export GOPROXY=off GOSUMDB=off GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
 if [ -e go.mod ]; then what=.; else what=$(ls *.go | grep -v '_test\\.go$'); fi
 timeout {SECONDS_MAX} go build -ldflags '-s -w' -o /tmp/bootstrap $what 1>&2
 [ $(stat -c %s /tmp/bootstrap) -le {PROGRAM_BYTES_MAX} ] || exit {_TOO_LARGE}
