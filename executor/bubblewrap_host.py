@@ -17,7 +17,7 @@ from executor.sandbox import RuntimeMissingError, SandboxError
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOOLS_OF_ROOT = ("unshare", "setpriv", "mount")
-_PACKAGES = {"node": "nodejs"}
+_PACKAGES = {"node": "nodejs", "go": "golang-go"}
 _SHOWN = ("/usr", "/bin")
 _PROBE_SECONDS = 10
 _NAMESPACE_SETTINGS = (  # name, the value that forbids them, one that allows them

@@ -20,6 +20,7 @@ from executor.bubblewrap_command import (
     build_command,
     format_stage_table,
 )
+from executor.bubblewrap_compiler import compile_in_bubblewrap
 from executor.bubblewrap_host import (
     PATH,
     check_bubblewrap,
@@ -31,6 +32,7 @@ from executor.bubblewrap_host import (
 from executor.doorway import Connections, Doorway
 from executor.exchange import Exchange
 from executor.furnish import furnish
+from executor.go_compiler import Compilation
 from executor.libseccomp import SeccompMissingError, compile_filter
 from executor.own_cgroup import (
     create_cgroup,
@@ -41,8 +43,8 @@ from executor.own_cgroup import (
 )
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
-from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpec
-from executor.sandbox_folder import SandboxFolder, State
+from executor.sandbox import Exit, SandboxError, SandboxSpec, close_sockets
+from executor.sandbox_folder import LAUNCHER_NAME, SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
 from shared.wire import wait_readable
@@ -56,6 +58,7 @@ _PROGRAMS = {
     Runtime.NODEJS: ("perl", "/var/runtime/launch.pl"),
 }
 _NEEDED = {Runtime.PYTHON: ("python3",), Runtime.NODEJS: ("node", "perl")}  # of the host
+_LAUNCHER = ("perl", f"/run/hearth/{LAUNCHER_NAME}")  # of a function's own bootstrap
 
 
 class BubblewrapSandbox:
@@ -72,16 +75,17 @@ class BubblewrapSandbox:
         self.spec = spec
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
+        self.listener = connections.listener
+        self.pid = connections.pid
         self.meter = Meter(connections.pid)
         self.exchange = Exchange(folder)
         self._folder = folder
         self._process = process
         self._bootstrap = _open_process(connections.pid)
-        self._pid = connections.pid
 
     def furnish(self, spec: SandboxSpec) -> None:
         """See `sandbox.Sandbox`."""
-        furnish(self._folder.task, self._pid, spec, self.spec.limits.memory_mb)
+        furnish(self._folder.task, self.pid, spec, self.spec.limits.memory_mb)
         self.spec = spec
 
     def describe_exit(self) -> Exit:
@@ -98,8 +102,7 @@ class BubblewrapSandbox:
         self.meter.thaw()
         _end_process(self._process, self._bootstrap)
         self._bootstrap = -1
-        self.control.close()
-        self.logs.close()
+        close_sockets(self)
         self.exchange.close()
         self.meter.close()
         _remove_leftovers(self._folder)
@@ -124,17 +127,13 @@ class BubblewrapFactory:
 
     def start(self, spec: SandboxSpec) -> BubblewrapSandbox:
         """See `sandbox.SandboxFactory`."""
-        if spec.runtime not in _PROGRAMS:
-            message = (
-                f"{spec.runtime} cannot run in bubblewrap. "
-                "Install Docker, run make images and set SANDBOX=docker"
-            )
-            raise RuntimeMissingError(message)
-        need_programs(_NEEDED[spec.runtime])
+        need_programs(("perl",) if spec.own_bootstrap else _NEEDED[spec.runtime])
         with ExitStack() as undo:
             folder = self._state.create_folder(self.kind, self._worker_id)
             undo.callback(_remove_leftovers, folder)
             try:
+                if spec.own_bootstrap:
+                    folder.lay_launcher()
                 doorway = Doorway(folder.run)
                 undo.callback(doorway.close)
                 process = self._launch(spec, folder)
@@ -147,6 +146,24 @@ class BubblewrapFactory:
         if process.stderr is not None:
             process.stderr.close()  # the function's stderr is the logs' connection by now
         return BubblewrapSandbox(spec, folder, process, connections)
+
+    def compile_go(self, sources: Path, program: Path) -> Compilation:
+        """See `sandbox.SandboxFactory`."""
+        need_programs(("go",))
+        folder = self._state.create_folder(self.kind, self._worker_id)
+        folder.note_cgroups(tuple(map(str, plan_cgroup(f"hearth-{folder.id}"))))
+        try:
+            places = Places(
+                task=sources.resolve(),
+                runtime=self._etc,
+                run=folder.run,
+                etc=self._etc,
+                output=folder.output,
+            )
+            stage_table = _write_stage_table(places, folder)
+            return compile_in_bubblewrap(places, folder, self._filter, stage_table, program)
+        finally:
+            _remove_leftovers(folder)
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""
@@ -163,6 +180,7 @@ class BubblewrapFactory:
         if not create_cgroup(cgroups, spec.limits, spec.pids_max):
             cgroups = ()
         self._warn_once(spec, is_limited=bool(cgroups))
+        program = _LAUNCHER if spec.own_bootstrap else _PROGRAMS[spec.runtime]
         places = Places(
             task=folder.choose_task(spec.code_dir),
             runtime=RUNTIMES / spec.runtime,
@@ -170,7 +188,6 @@ class BubblewrapFactory:
             etc=self._etc,
             output=folder.output,
         )
-        program = _PROGRAMS[spec.runtime]
         command = build_command(
             places,
             # As in Docker: some languages must know their memory when they start.

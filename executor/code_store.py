@@ -38,6 +38,7 @@ class StoredCode:
 
     path: Path
     sha256: str  # of the archive, hex
+    derived: str | None = None  # the key of what was made of it, which lies in `path` then
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,30 @@ class CodeStore:
     def release(self, stored: StoredCode) -> None:
         """Nothing of one `fetch` runs from the folder any more."""
         self._cache.release(stored.sha256)
+        if stored.derived is not None:
+            self._cache.release(stored.derived)
+
+    def find_derived(self, stored: StoredCode, key: str) -> StoredCode | None:
+        """What was made of an archive that is pinned, pinned too; None where it is to be made."""
+        path = self._cache.pin(key)
+        return None if path is None else replace(stored, path=path, derived=key)
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """An empty folder on the cache's file system, for a while."""
+        folder = self._cache.make_temporary()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish_derived(
+        self, stored: StoredCode, key: str, folder: Path, size_bytes: int
+    ) -> StoredCode:
+        """Keep what was made of an archive in the cache; pinned, as `find_derived`."""
+        path = self._cache.publish(key, folder, size_bytes)
+        self._evict()
+        return replace(stored, path=path, derived=key)
 
     def _answer(self, code: Code, known: _Known) -> StoredCode:
         if known.refused is not None:

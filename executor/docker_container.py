@@ -13,8 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from executor import go_compiler
 from executor.exchange import ENVIRONMENT, OUTPUT_INSIDE, RUN_INSIDE
 from executor.sandbox import SandboxSpec
+from executor.sandbox_folder import LAUNCHER_NAME
 
 USER = "65501:65501"  # no account of its own; the same as in bubblewrap
 _MEBIBYTE = 1024 * 1024
@@ -22,6 +24,7 @@ _OPEN_FILES_MAX = 1_024  # Lambda's
 _SHM_BYTES = 64 * _MEBIBYTE
 _PAGES_OF_MEBIBYTE = 256
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
+_LAUNCHER = ("perl", f"/run/hearth/{LAUNCHER_NAME}")
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -44,6 +47,8 @@ def describe_container(spec: SandboxSpec, around: Surroundings) -> dict[str, Any
     tmp = f"size={spec.tmp_mb}m,nr_inodes={spec.tmp_mb * _PAGES_OF_MEBIBYTE}"
     return {
         "Image": around.image,
+        # Else the image's own bootstrap; so any image with Perl serves as a runtime.
+        **({"Entrypoint": list(_LAUNCHER), "Cmd": []} if spec.own_bootstrap else {}),
         "Hostname": "sandbox",
         "User": USER,
         # Some languages must know it when they start, to collect their garbage in time.
@@ -70,6 +75,39 @@ def describe_container(spec: SandboxSpec, around: Surroundings) -> dict[str, Any
             "IpcMode": "private",
             "ShmSize": _SHM_BYTES,
             "LogConfig": {"Type": "none"},  # what it writes comes by its own socket
+            "RestartPolicy": {"Name": "no"},
+            "Init": True,
+        },
+    }
+
+
+def describe_compiler(around: Surroundings) -> dict[str, Any]:
+    """A container that compiles the Go sources in `around.task`, with limits of its own.
+
+    It writes the files `program` and `words` into `around.output`.
+    """
+    filters = [f"seccomp={around.seccomp}"] if around.seccomp else []
+    return {
+        "Image": around.image,
+        "User": USER,
+        "Entrypoint": ["sh", "-c", 'exec "$@" >/out/program 2>/out/words', "sh"],
+        "Cmd": list(go_compiler.COMMAND),
+        "Labels": dict(around.labels),
+        "HostConfig": {
+            "Mounts": [
+                _show(around.task, "/var/task"),
+                _show(around.output, "/out", read_only=False),
+            ],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={go_compiler.TMP_MB}m"},
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true", *filters],
+            "Memory": go_compiler.MEMORY_MB * _MEBIBYTE,
+            "MemorySwap": go_compiler.MEMORY_MB * _MEBIBYTE,
+            "PidsLimit": go_compiler.PIDS_MAX,
+            "Ulimits": [_limit("core", 0), _limit("fsize", go_compiler.PROGRAM_BYTES_MAX)],
+            "NetworkMode": around.network,
+            "LogConfig": {"Type": "none"},
             "RestartPolicy": {"Name": "no"},
             "Init": True,
         },

@@ -6,9 +6,10 @@ sandboxes, the socket carries the work.
 
 import logging
 import os
+import shutil
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,15 +18,22 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from executor.docker_container import Surroundings, describe_container
+from executor.docker_container import Surroundings, describe_compiler, describe_container
 from executor.doorway import Connections, Doorway
 from executor.exchange import Exchange
 from executor.firewall import close_host
 from executor.furnish import furnish
+from executor.go_compiler import SECONDS_MAX, WORDS_BYTES_MAX, Compilation
 from executor.libseccomp import SeccompMissingError, list_system_calls
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
-from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpec
+from executor.sandbox import (
+    Exit,
+    RuntimeMissingError,
+    SandboxError,
+    SandboxSpec,
+    close_sockets,
+)
 from executor.sandbox_folder import SandboxFolder, State
 from executor.system_calls import format_docker_profile
 from shared.events import Network, Runtime
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 NETWORK = "hearth"
+COMPILER = "go-compiler"
 BRIDGE = "hearth0"
 _OPTIONS = {
     "com.docker.network.bridge.name": BRIDGE,
@@ -117,15 +126,16 @@ class DockerSandbox:
         self.spec = spec
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
+        self.listener = connections.listener
+        self.pid = connections.pid
         self.meter = Meter(connections.pid)
         self.exchange = Exchange(folder)
         self._folder = folder
         self._engine = engine
-        self._pid = connections.pid
 
     def furnish(self, spec: SandboxSpec) -> None:
         """See `sandbox.Sandbox`."""
-        furnish(self._folder.task, self._pid, spec, self.spec.limits.memory_mb)
+        furnish(self._folder.task, self.pid, spec, self.spec.limits.memory_mb)
         self.spec = spec
 
     def describe_exit(self) -> Exit:
@@ -150,8 +160,7 @@ class DockerSandbox:
     def destroy(self) -> None:
         """See `sandbox.Sandbox`."""
         self.meter.thaw()  # a frozen process cannot be killed
-        self.control.close()
-        self.logs.close()
+        close_sockets(self)
         self.exchange.close()
         try:
             self._engine.remove(container_name(self.id))
@@ -170,7 +179,7 @@ class DockerFactory:
     kind = "docker"
 
     def __init__(
-        self, state_dir: Path, worker_id: str = "", images: dict[Runtime, str] | None = None
+        self, state_dir: Path, worker_id: str = "", images: Mapping[str, str] | None = None
     ) -> None:
         """Raises SandboxError where no engine answers."""
         self.engine = Engine()
@@ -188,6 +197,8 @@ class DockerFactory:
             name = container_name(folder.id)
             undo.callback(self._remove_if_possible, name)
             try:
+                if spec.own_bootstrap:
+                    folder.lay_launcher()
                 doorway = Doorway(folder.run)
                 undo.callback(doorway.close)
                 self._create(spec, folder)
@@ -201,6 +212,36 @@ class DockerFactory:
             undo.pop_all()
         self._remove_left()
         return DockerSandbox(spec, folder, self.engine, connections)
+
+    def compile_go(self, sources: Path, program: Path) -> Compilation:
+        """See `sandbox.SandboxFactory`."""
+        folder = self._state.create_folder(self.kind, self._worker_id)
+        name = container_name(folder.id)
+        out = folder.output
+        container = describe_compiler(
+            Surroundings(
+                image=self._images.get(COMPILER, f"hearth-runtime-{COMPILER}"),
+                network="none",
+                task=sources.resolve(),
+                run=folder.run,
+                output=out,
+                seccomp=self._seccomp,
+                labels=self._label(""),
+            )
+        )
+        try:
+            self.engine.call(lambda: self.engine.api.create_container_from_config(container, name))
+            self.engine.call(lambda: self.engine.api.start(name))
+            seconds = SECONDS_MAX + _API_SECONDS
+            ended = self.engine.call(lambda: self.engine.api.wait(name, timeout=seconds))
+            shutil.copyfile(out / "program", program)
+            with (out / "words").open("rb") as words:
+                return Compilation(int(ended["StatusCode"]), words.read(WORDS_BYTES_MAX))
+        except OSError as error:
+            raise SandboxError(f"the Go compiler's container: {error}") from error
+        finally:
+            self._remove_if_possible(name)
+            folder.remove()
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""
@@ -245,7 +286,7 @@ class DockerFactory:
             run=folder.run,
             output=folder.output,
             seccomp=self._seccomp,
-            labels=self._label(spec),
+            labels=self._label(spec.function_id),
         )
         container = describe_container(spec, around)
         name = container_name(folder.id)
@@ -267,13 +308,13 @@ class DockerFactory:
         with suppress(SandboxError):
             self.engine.remove(name)
 
-    def _label(self, spec: SandboxSpec) -> dict[str, str]:
+    def _label(self, function_id: str) -> dict[str, str]:
         return {
             "hearth.owner": self._state.owner_label,
             "hearth.executor": self._state.executor,
             "hearth.executor_pid": str(os.getpid()),
             "hearth.worker": self._worker_id,
-            "hearth.function": spec.function_id,
+            "hearth.function": function_id,
         }
 
     def _find_death(self, name: str) -> str | None:

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +22,15 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
 class Connections(NamedTuple):
-    """Both connections of a sandbox, non-blocking, and its bootstrap's process id here."""
+    """Both connections of a sandbox, non-blocking, and its bootstrap's process id here.
+
+    `listener` came with the hello of a launcher that makes way for the function's own bootstrap.
+    """
 
     control: socket.socket
     logs: socket.socket
     pid: int
+    listener: socket.socket | None = None
 
 
 class Doorway:
@@ -53,7 +57,7 @@ class Doorway:
             while len(found) < 2:
                 connection = self._accept_one(deadline, find_death)
                 found[_read_purpose(connection)] = connection
-            _read_hello(found[b"C"])
+            listener = _read_hello(found[b"C"])
             pid = _peer_pid(found[b"C"])
         except (OSError, KeyError, FrameError, SandboxError) as error:
             for connection in found.values():
@@ -66,7 +70,7 @@ class Doorway:
             self.close()
         for connection in found.values():
             connection.settimeout(0)
-        return Connections(found[b"C"], found[b"L"], pid)
+        return Connections(found[b"C"], found[b"L"], pid, listener)
 
     def close(self) -> None:
         """Stop listening and remove the socket's file; may be called again."""
@@ -105,19 +109,43 @@ def _read_purpose(connection: socket.socket) -> bytes:
     return purpose
 
 
-def _read_hello(control: socket.socket) -> None:
+def _read_hello(control: socket.socket) -> socket.socket | None:
+    """The listening socket that came with the hello, if one did."""
     decoder = Decoder()
-    while True:
-        received = control.recv(4096)
-        frames = decoder.feed(received)
-        if frames:
-            break
-        if not received:
-            message = "it hung up"
+    passed: list[int] = []
+    with ExitStack() as undo:
+        while True:
+            received, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+            for descriptor in descriptors:
+                undo.callback(os.close, descriptor)
+            passed += descriptors
+            frames = decoder.feed(received)
+            if frames:
+                break
+            if not received:
+                message = "it hung up"
+                raise FrameError(message)
+        if frames[0].kind != HELLO or len(frames) > 1 or not decoder.is_empty:
+            message = f"it said {frames[0].kind!r} instead of hello"
             raise FrameError(message)
-    if frames[0].kind != HELLO or len(frames) > 1 or not decoder.is_empty:
-        message = f"it said {frames[0].kind!r} instead of hello"
-        raise FrameError(message)
+        if not passed:
+            return None
+        return _check_listener(passed)
+
+
+def _check_listener(passed: list[int]) -> socket.socket:
+    """The one descriptor that was passed, as what it must be. Raises FrameError."""
+    try:
+        listener = socket.socket(fileno=os.dup(passed[0]))
+    except OSError as error:
+        raise FrameError("it passed a descriptor that is no socket") from error
+    kind = (listener.family, listener.type & ~socket.SOCK_NONBLOCK)
+    is_listening = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if len(passed) != 1 or kind != (socket.AF_INET, socket.SOCK_STREAM) or not is_listening:
+        listener.close()
+        raise FrameError("it passed a descriptor that is no listening TCP socket")
+    listener.settimeout(0)
+    return listener
 
 
 def _peer_pid(connection: socket.socket) -> int:

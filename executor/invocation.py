@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec import DecodeError, Raw, json
 
+from executor.frames import HEAD_BYTES_MAX
 from executor.input_stream import InputStream
 from executor.log_spool import LogFile
 from shared.codec import EVENT_BYTES_MAX, encode
@@ -158,8 +159,15 @@ class Refused:
     reason: str
 
 
+ENV_VARS_BYTES_MAX = HEAD_BYTES_MAX - 4_096  # they travel in the head of a frame
+
+
 def refuse(request: InvocationRequested, memory_mb_max: int) -> Refused | None:
     """Why this host cannot run the request at all; None when it can."""
+    env_vars_bytes = len(json.encode(request.env_vars))
+    if env_vars_bytes > ENV_VARS_BYTES_MAX:
+        reason = f"takes {env_vars_bytes} bytes as JSON; at most {ENV_VARS_BYTES_MAX} are passed on"
+        return Refused("envVars", reason)
     if request.memory_mb > memory_mb_max:
         reason = (
             f"is {request.memory_mb}; this host grants {memory_mb_max} MB to all sandboxes "

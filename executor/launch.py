@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from executor.background import Background
+from executor.choose_channel import open_channel
 from executor.code_store import CodeRejectedError, CodeStore, StoredCode
 from executor.invocation import Invocation, Refused
 from executor.log_spool import LogSpool
 from executor.nursery import GenericKey
-from executor.patience import Lane, Patience
+from executor.patience import Lane, Patience, ShuttingDownError
 from executor.pool import PoolKey, key_of
+from executor.programs import Programs, has_own_bootstrap
 from executor.sandbox import (
     RuntimeMissingError,
     Sandbox,
@@ -27,7 +29,13 @@ from executor.sandbox import (
 from executor.seat import Seat
 from executor.transfers import Transfers
 from shared import metrics
-from shared.events import InvocationRequested, Limits, SandboxStopped, derive_event_id
+from shared.events import (
+    InvocationRequested,
+    Limits,
+    Runtime,
+    SandboxStopped,
+    derive_event_id,
+)
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
@@ -43,6 +51,7 @@ class Plan:
     key: PoolKey
     limits: Limits
     code: StoredCode
+    own_bootstrap: bool  # the archive has an executable that speaks the Runtime API
 
 
 @dataclass(slots=True)
@@ -55,6 +64,7 @@ class Launcher:
     _log: Log
     _background: Background
     transfers: Transfers
+    _programs: Programs
     memory_mb_max: int  # of all sandboxes together
     _patience: Patience = field(init=False)
 
@@ -80,18 +90,28 @@ class Launcher:
         def work() -> Plan | Refused:
             began = time.monotonic_ns()
             try:
-                code = self._patience.persist("s3", lambda: self._code_store.fetch(request.code))
+                fetched = self._patience.persist("s3", lambda: self._code_store.fetch(request.code))
+                code = self._prepare(request.runtime, fetched)
             except CodeRejectedError as error:
                 return Refused(error.field, error.reason)
+            except RuntimeMissingError as error:
+                return Refused("runtime", str(error))
             invocation.code_us = (time.monotonic_ns() - began) // 1_000
-            return Plan(key_of(request, code.sha256), limits, code)
+            return _plan(request, limits, code)
 
         self._patience.submit(work, done)
 
     def take_code(self, invocation: Invocation, limits: Limits) -> Plan | None:
         """The same where nothing has to be waited for."""
-        code = self._code_store.take(invocation.request.code)
-        return None if code is None else Plan(key_of(invocation.request, code.sha256), limits, code)
+        request = invocation.request
+        taken = self._code_store.take(request.code)
+        if taken is None:
+            return None
+        code = self._programs.find(request.runtime, taken)
+        if code is None:
+            self._code_store.release(taken)
+            return None
+        return _plan(request, limits, code)
 
     def start(
         self, invocation: Invocation, plan: Plan, done: Callable[[Seat | Refused], None]
@@ -116,6 +136,7 @@ class Launcher:
             runtime=key.runtime,
             limits=Limits(memory_mb=key.memory_mb, timeout_ms=0),
             network=key.network,
+            own_bootstrap=key.own_bootstrap,
             tmp_mb=self._settings.tmp_mb,
             pids_max=self._settings.pids_max,
         )
@@ -177,6 +198,7 @@ class Launcher:
         """
 
         def work() -> None:
+            seat.channel.close()
             seat.sandbox.destroy()
             seat.log.close()
             if seat.stream is not None:
@@ -186,6 +208,16 @@ class Launcher:
             self._tell_stopped(seat.sandbox, reason)
 
         self._background.submit_slow(work)
+
+    def _prepare(self, runtime: Runtime, fetched: StoredCode) -> StoredCode:
+        """The archive as it is run; sources are compiled. What cannot be run is let go."""
+        try:
+            return self._patience.persist(
+                "sandbox", lambda: self._programs.prepare(runtime, fetched)
+            )
+        except (CodeRejectedError, RuntimeMissingError, ShuttingDownError):
+            self._code_store.release(fetched)
+            raise
 
     def _specify(self, request: InvocationRequested, plan: Plan) -> SandboxSpec:
         return SandboxSpec(
@@ -197,6 +229,7 @@ class Launcher:
             limits=plan.limits,
             network=request.network,
             env_vars=request.env_vars,
+            own_bootstrap=plan.own_bootstrap,
             tmp_mb=self._settings.tmp_mb,
             pids_max=self._settings.pids_max,
         )
@@ -212,6 +245,7 @@ class Launcher:
     def _seat(self, sandbox: Sandbox, plan: Plan) -> Seat:
         return Seat(
             sandbox,
+            open_channel(sandbox),
             plan.key,
             plan.limits,
             plan.code,
@@ -240,6 +274,10 @@ class Launcher:
         except LogUnavailableError as error:
             # A note for readers, not a step of any invocation: the pool is right without it.
             log_event(LOG, "sandbox.stop_untold", level=logging.WARNING, reason=error)
+
+
+def _plan(request: InvocationRequested, limits: Limits, code: StoredCode) -> Plan:
+    return Plan(key_of(request, code.sha256), limits, code, has_own_bootstrap(code.path))
 
 
 def _check_alive(generic: Sandbox) -> None:

@@ -27,6 +27,7 @@ from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
 from executor.nursery import Nursery
 from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
+from executor.parting import Partings
 from executor.policy import choose_policy
 from executor.pool import Pool, key_of
 from executor.sandbox import Exit
@@ -48,7 +49,6 @@ from shared.settings import Settings
 STAGE = "executor"
 WAITING_MS = 10  # between two looks at what waits for a sandbox
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
-FREEZE_AFTER_MS = 100  # idle; a sandbox in steady use is not frozen and thawed at every call
 
 
 class Executor:
@@ -81,6 +81,7 @@ class Executor:
             Receivers(self._call, self._init, self._refuse, self._watch.leave),
         )
         self._transfers = launcher.transfers
+        self._partings = Partings(self.supply, self._watch, self._ledger, self._transfers)
         self._guard = OutputGuard(settings, background, self._overfilled)
 
     @property
@@ -111,7 +112,9 @@ class Executor:
             self._read_control(seat)
         self._background.finish_done()
         for seat in self._watch.take_overdue():
-            if seat.invocation is None:
+            if seat.settles:
+                self._partings.settle_overdue(seat)
+            elif seat.invocation is None:
                 seat.freeze()
             else:
                 self._end_overdue(seat)
@@ -214,7 +217,7 @@ class Executor:
 
     def _read_control(self, seat: Seat) -> None:
         try:
-            frames = seat.read_frames()
+            frames = seat.channel.receive()
             if frames is None:
                 self._gone(seat)
                 return
@@ -226,7 +229,10 @@ class Executor:
     def _take_frame(self, seat: Seat, frame: Frame) -> None:
         invocation = seat.invocation
         if invocation is None:
-            raise FrameError("a frame without a call")
+            if frame.kind != READY or not seat.settles:
+                raise FrameError("a frame without a call")
+            self._partings.settled(seat)
+            return
         if frame.kind == ANSWER and seat.initialised:
             self._answered(seat, invocation, frame)
         elif frame.kind == READY and not seat.initialised:
@@ -264,7 +270,7 @@ class Executor:
         self._watch.leave(seat)
         seat.hung_up = True
         if seat.invocation is None:
-            self.supply.died_idle(seat)
+            self._partings.died_idle(seat)
             return
         left = seat.remains(seat.elapsed_us())
 
@@ -277,8 +283,7 @@ class Executor:
     def _broke_protocol(self, seat: Seat, reason: str) -> None:
         if seat.invocation is None:
             self._watch.leave(seat)
-            seat.hung_up = True  # if it is not idle yet: its files are under way
-            self.supply.died_idle(seat)
+            self._partings.died_idle(seat)
             return
         ending = broke_protocol(reason, seat.remains(seat.elapsed_us()))
         self._end(seat, ending, destroy="protocol")
@@ -301,62 +306,8 @@ class Executor:
     # -- ending ------------------------------------------------------------------------------------
 
     def _end(self, seat: Seat, ending: Ending, *, destroy: str | None) -> None:
-        """Commit how the invocation ended and give the sandbox back, or destroy it.
-
-        What a success left in OUTPUT_DIR is uploaded first, and nothing of any other ending: a file
-        that was half written must not be taken for a result.
-        """
-        invocation = seat.invocation
-        assert invocation is not None, "an ending without an invocation"
-        seat.invocation = None
-        seat.generation += 1
-        if destroy is None and not invocation.request.reuse:
-            destroy = "run_once"
-        if destroy is None and seat.stream is not None:
-            self._transfers.stop(seat.stream)
-            seat.stream = None
-        output = seat.sandbox.exchange.output
-        if not output.was_written():
-            self._part(seat, invocation, ending, destroy)
-        elif ending.outcome is Outcome.SUCCEEDED:
-            began_ns = time.monotonic_ns()
-
-            def uploaded(moved: Ending) -> None:
-                invocation.output_us = (time.monotonic_ns() - began_ns) // 1_000
-                self._empty(seat, invocation, moved, destroy)
-
-            self._transfers.upload_files(invocation.id, output, ending, uploaded)
-        else:
-            self._empty(seat, invocation, ending, destroy)
-
-    def _empty(
-        self, seat: Seat, invocation: Invocation, ending: Ending, destroy: str | None
-    ) -> None:
-        """The next call must find OUTPUT_DIR empty."""
-        if destroy is not None:
-            self._part(seat, invocation, ending, destroy)
-            return
-
-        def emptied(is_empty: bool) -> None:  # noqa: FBT001 - of a continuation
-            self._part(seat, invocation, ending, None if is_empty else "output_files")
-
-        self._transfers.empty(seat.sandbox.exchange.output, emptied)
-
-    def _part(
-        self, seat: Seat, invocation: Invocation, ending: Ending, destroy: str | None
-    ) -> None:
-        """The ways of an invocation and its sandbox part."""
-        if destroy is None and seat.hung_up:
-            destroy = "died_idle"
-        if destroy is None:
-            self.supply.give_back(seat)
-            self._watch.set_deadline(seat, FREEZE_AFTER_MS)
-        else:
-            self.supply.discard(seat, destroy)
-        self.supply.pool.record_run(seat.key, ending.run_us / 1_000)
-        self._ledger.commit(seat, invocation, ending)
-        if self.supply.is_waited_for:
-            self.supply.place_waiting()
+        """The invocation and its sandbox part; `destroy` says why this one serves no more."""
+        self._partings.begin(seat, ending, destroy)
 
     def close(self) -> None:
         """Destroy every sandbox. Invocations under way stay pending for another executor."""

@@ -27,16 +27,17 @@ class GenericKey(NamedTuple):
     runtime: Runtime
     network: Network
     memory_mb: int
+    own_bootstrap: bool = False  # prepared for one: it speaks the Runtime API
 
 
-def generic_key_of(request: InvocationRequested) -> GenericKey:
+def generic_key_of(request: InvocationRequested, *, own_bootstrap: bool = False) -> GenericKey:
     """The kind of generic sandbox that can become the request's.
 
     V8 takes the size of its heap at its start and never again, hence Node.js by memory.
     """
-    is_fixed = request.runtime is Runtime.NODEJS
+    is_fixed = request.runtime is Runtime.NODEJS and not own_bootstrap
     memory_mb = request.memory_mb if is_fixed else GENERIC_MEMORY_MB
-    return GenericKey(request.runtime, request.network, memory_mb)
+    return GenericKey(request.runtime, request.network, memory_mb, own_bootstrap)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from executor.choose_sandbox import choose_factory
 from executor.code_store import CodeStore
 from executor.launch import Launcher
 from executor.loop import STAGE, Executor
+from executor.programs import Programs
 from executor.sandbox import SandboxError, SandboxFactory
 from executor.transfers import Transfers
 from shared.aws import make_client
@@ -90,6 +91,7 @@ def build(settings: Settings, factory: SandboxFactory, inbox: Inbox) -> Executor
         Log(settings.redis_address, settings.partitions),
         background,
         Transfers(settings, s3, background),
+        Programs(code_store, factory.compile_go),
         decide_memory_mb_max(settings),
     )
     return Executor(settings, inbox, launcher, code_store, background)

@@ -6,6 +6,10 @@ A sandbox is one isolated place in which one function's invocations run, one at 
 runtime's bootstrap stays resident in it and talks over two Unix sockets in a folder that only this
 sandbox can see: `control` carries frames (`executor/frames.py`), `logs` carries what the function
 writes to stdout and stderr, bytes as they come. Files pass by the `exchange`.
+
+A function that brings its own bootstrap speaks Lambda's Runtime API instead: `listener` is
+a TCP socket that listens inside the sandbox's network, and `control` only carries the launcher's
+INIT and ends when the launcher becomes that bootstrap.
 """
 
 import socket
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from executor.exchange import Exchange
+from executor.go_compiler import Compilation
 from executor.readings import Meter
 from shared.events import Limits, Network, Runtime
 
@@ -41,6 +46,7 @@ class SandboxSpec:
     code_dir: Path | None = None  # unpacked archive, read-only as /var/task; any user may read it
     code_sha256: str = ""
     env_vars: dict[str, str] = field(default_factory=dict)
+    own_bootstrap: bool = False  # runs `bootstrap` of the archive, which speaks the Runtime API
     tmp_mb: int = 512
     pids_max: int = 256
 
@@ -58,8 +64,10 @@ class Sandbox(Protocol):
 
     id: str
     spec: SandboxSpec
-    control: socket.socket  # non-blocking; end of file means that the bootstrap is gone
+    control: socket.socket  # non-blocking; where there is no listener, its end is the bootstrap's
     logs: socket.socket  # non-blocking
+    listener: socket.socket | None  # non-blocking; of the Runtime API
+    pid: int  # of the bootstrap, here
     meter: Meter
     exchange: Exchange
 
@@ -78,12 +86,20 @@ class Sandbox(Protocol):
     def destroy(self) -> None:
         """Kill everything in it and remove what belongs to it. Blocks; may be called again.
 
-        Afterwards no process, mount, container, cgroup or file of it is left, both sockets, meter
+        Afterwards no process, mount, container, cgroup or file of it is left, its sockets, meter
         and exchange are closed, and only `id` and `spec` may be used. Raises nothing: what cannot
         be removed now (the engine does not answer) is logged and left to the next executor's
         `reap`.
         """
         ...
+
+
+def close_sockets(sandbox: Sandbox) -> None:
+    """Close what leads to a sandbox; may be called again."""
+    sandbox.control.close()
+    sandbox.logs.close()
+    if sandbox.listener is not None:
+        sandbox.listener.close()
 
 
 class SandboxFactory(Protocol):
@@ -99,6 +115,14 @@ class SandboxFactory(Protocol):
         Blocks. Memory and process limits hold from the first instruction; the CPU quota does not
         yet: start and init run at full speed, `meter.limit_cpu` is called after init.
         Raises SandboxError, or RuntimeMissingError; then nothing is left behind.
+        """
+        ...
+
+    def compile_go(self, sources: Path, program: Path) -> Compilation:
+        """Compile the Go sources in a folder to the file `program`, in a sandbox of its own.
+
+        Blocks, for minutes perhaps. Leaves nothing but `program`, which may be empty.
+        Raises SandboxError, or RuntimeMissingError where this host has no compiler.
         """
         ...
 

@@ -5,6 +5,7 @@ Not here: the sandbox itself.
     <state_dir>/executors/<executor>.lock     held with flock while that executor lives
     <state_dir>/sandboxes/<id>/owner.json     which executor, which kind, which cgroups
     <state_dir>/sandboxes/<id>/run/           mounted into the sandbox as /run/hearth
+    <state_dir>/sandboxes/<id>/run/launcher   for functions that bring their own bootstrap
     <state_dir>/sandboxes/<id>/output/        the same as /mnt/output, OUTPUT_DIR, writable
     <state_dir>/sandboxes/<id>/task/          of a generic sandbox: its /var/task, empty at first
 
@@ -29,6 +30,8 @@ from executor.kept_rights import keep_rights
 from shared.logging import log_event
 
 LOG = logging.getLogger(__name__)
+LAUNCHER_NAME = "launcher"
+_LAUNCHER = Path(__file__).parent / "function_launcher.pl"
 _UNFINISHED_SECONDS = 60
 
 
@@ -155,6 +158,12 @@ class SandboxFolder:
             cgroups=cgroups,
         )
         (self.path / "owner.json").write_bytes(json.encode(self.owner))
+
+    def lay_launcher(self) -> None:
+        """Put the program there that starts a function's own bootstrap."""
+        launcher = self.run / LAUNCHER_NAME
+        launcher.write_bytes(_LAUNCHER.read_bytes())
+        launcher.chmod(0o644)
 
     def remove(self) -> None:
         """Remove it; may be called again. What a function made irremovable is told and left."""

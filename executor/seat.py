@@ -1,18 +1,19 @@
 """A seat: one sandbox as the loop sees it, with the invocation that sits in it.
 
-Reads its two sockets, knows whether an answer belongs to its call.
-Not here: what an ending means for the log (`loop`), what a sandbox is (`sandbox`), what is kept of
-the function's output (`log_spool`).
+Says what is called, measures around it.
+Not here: how calls get in and answers out (`channel`), what an ending means for the log (`loop`),
+what a sandbox is (`sandbox`), what is kept of the function's output (`log_spool`).
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
+from executor.channel import Channel
 from executor.code_store import StoredCode
 from executor.endings import Remains
-from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
+from executor.frames import Frame, FrameError
 from executor.input_stream import InputStream
 from executor.invocation import Invocation
 from executor.log_spool import LogSpool
@@ -57,6 +58,7 @@ class Seat:
     """A started sandbox in the hands of the loop."""
 
     sandbox: Sandbox
+    channel: Channel
     key: PoolKey
     limits: Limits
     code: StoredCode  # pinned for as long as the sandbox lives
@@ -64,11 +66,12 @@ class Seat:
     region: str
     invocation: Invocation | None = None
     initialised: bool = False
+    settles: bool = False  # its call is answered, its process not ready for the next one yet
+    parting: bool = False  # its call is answered, its files under way
     frozen: bool = False
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
     hung_up: bool = False  # its bootstrap is gone or not believed any more
     stream: InputStream | None = None  # what the present call reads; ends before or with the seat
-    _frames: Decoder = field(default_factory=Decoder)
 
     def send_init(self, invocation: Invocation) -> None:
         """Ask the bootstrap to load the function."""
@@ -84,7 +87,7 @@ class Seat:
             "region": self.region,
         }
         invocation.called_at_ns = time.monotonic_ns()
-        self.send(encode(INIT, head))
+        self.channel.send(self.channel.encode_init(head))
 
     def limit_cpu(self) -> None:
         """Grant the CPU from here on; where that is not permitted, the limits say so."""
@@ -114,31 +117,9 @@ class Seat:
         if invocation.input is not None:
             head["input_path"] = self.sandbox.exchange.input_inside
             head["input_bytes"] = invocation.input.version.size_bytes
-        frame = encode(CALL, head, bytes(request.input))
+        message = self.channel.encode_call(head, bytes(request.input))
         invocation.called_at_ns = time.monotonic_ns()
-        self.send(frame)
-
-    def send(self, frame: bytes) -> None:
-        """Write a frame; a bootstrap that does not read is seen by its deadline or its end."""
-        control = self.sandbox.control
-        try:
-            sent = control.send(frame)
-            if sent < len(frame):
-                control.settimeout(5.0)  # large input: the bootstrap is there to read it
-                control.sendall(frame[sent:])
-                control.settimeout(0.0)
-        except (BlockingIOError, ConnectionError, TimeoutError):
-            control.settimeout(0.0)
-
-    def read_frames(self) -> list[Frame] | None:
-        """Frames that have come; None when the bootstrap is gone. Raises FrameError."""
-        try:
-            data = self.sandbox.control.recv(_READ_BYTES)
-        except BlockingIOError:
-            return []
-        except ConnectionError:
-            return None
-        return self._frames.feed(data) if data else None
+        self.channel.send(message)
 
     def read_logs(self) -> bool:
         """Keep what the function wrote, up to the bound; False when the socket has ended."""

@@ -154,7 +154,7 @@ class Supply:
 
     def _start(self, invocation: Invocation, plan: Plan) -> None:
         invocation.start = Start.COLD
-        key = generic_key_of(invocation.request)
+        key = generic_key_of(invocation.request, own_bootstrap=plan.own_bootstrap)
         generic = self.nursery.take(key, _now_ms())
         for other in self.nursery.give_up(-self._memory_mb_left(), key):
             self._launcher.destroy_generic(other, "evicted")

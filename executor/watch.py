@@ -33,8 +33,8 @@ class Watch:
         wait_readable([self.fileno()], seconds)
 
     def join(self, seat: Seat) -> None:
-        """Watch both sockets of a seat."""
-        for descriptor in (seat.sandbox.control.fileno(), seat.sandbox.logs.fileno()):
+        """Watch a seat's channel and log."""
+        for descriptor in (seat.channel.fileno(), seat.sandbox.logs.fileno()):
             self._by_descriptor[descriptor] = seat
             self._epoll.register(descriptor, select.EPOLLIN)
 

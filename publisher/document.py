@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from publisher.log_lines import frame_logs
 from shared.events import (
     Accuracy,
     Advice,
@@ -126,7 +127,7 @@ def build_document(event: InvocationTuned) -> bytes:
         phases=_phases(execution.phases),
         resources=_resources(execution, event.profile) if ran else None,
         auto_tuner=None if event.advice is None else _tuner(event.advice),
-        logs=answer.logs,
+        logs=frame_logs(event),
         logs_truncated=answer.logs_truncated,
         logs_s3=_place_if_any(answer.logs_s3),
         output_files=tuple(_place(file) for file in answer.output_files),

@@ -42,11 +42,13 @@ class Turned:
         self._count = 0
 
     def deploy(self, name: str, files: Mapping[str, str]) -> None:
-        """Put a function's archive into the bucket."""
+        """Put a function's archive into the bucket; its `bootstrap` is executable."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             for path, text in files.items():
-                archive.writestr(path, text)
+                member = zipfile.ZipInfo(path)
+                member.external_attr = (0o755 if path == "bootstrap" else 0o644) << 16
+                archive.writestr(member, text)
         self._s3.put_object(Bucket=self._bucket, Key=f"{name}.zip", Body=packed.getvalue())
 
     def request(self, function: str, event: object = None, **given: Any) -> InvocationRequested:

@@ -17,7 +17,7 @@
 const fs = require("fs");
 const path = require("path");
 const v8 = require("v8");
-const { spawnSync } = require("child_process");
+const { spawn, spawnSync } = require("child_process");
 const { Writable } = require("stream");
 const { pathToFileURL } = require("url");
 
@@ -266,6 +266,10 @@ async function loadHandler(name, taskRoot) {
     const message = `Bad handler '${name}': write it as file.function, for example index.handler`;
     throw new Failed("Runtime.MalformedHandlerName", message);
   }
+  if (functionName === "handler") {
+    const file = findModule(moduleName, taskRoot);
+    if (isScript(file)) return (event) => runScript(file, event);
+  }
   const exported = await loadModule(moduleName, taskRoot);
   const handler = names.reduce((parent, key) => parent?.[key], exported);
   if (typeof handler === "function") return handler;
@@ -370,6 +374,55 @@ function adviseOnImport(error) {
 function adviseOnSyntax(error) {
   if (!/import statement outside a module|Unexpected token 'export'/.test(error.message)) return "";
   return '. Name the file .mjs, or put {"type": "module"} into package.json';
+}
+
+// -- scripts --------------------------------------------------------------------------------------
+
+/** A file that exports nothing has no handler: it is run anew for each call. */
+function isScript(file) {
+  const source = fs.readFileSync(file, "utf8");
+  return source.trim() !== "" && !/\bexports?\b/.test(source);
+}
+
+/** What the script prints, as JSON or else as a string; PAYLOAD holds the event. */
+function runScript(file, event) {
+  return new Promise((resolve, reject) => {
+    const failed = (message) => reject(new Failed("Runtime.ScriptFailed", message));
+    const cannotStart = (error) =>
+      failed(
+        `The script cannot be started: ${error.message}. PAYLOAD, with the input, may have ` +
+          "131000 bytes; a handler takes 6 MB",
+      );
+    const env = { ...process.env, PAYLOAD: JSON.stringify(event) };
+    let child;
+    try {
+      child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", 2] });
+    } catch (error) {
+      cannotStart(error);
+      return;
+    }
+    const printed = [];
+    let room = OUTPUT_BYTES_MAX + 1; // one more than allowed, so that too much is seen as such
+    child.stdout.on("data", (bytes) => {
+      if (room > 0) printed.push(bytes.subarray(0, room));
+      room -= bytes.length;
+    });
+    child.on("error", cannotStart);
+    child.on("close", (status, signal) => {
+      const ended = signal === null ? `exit status ${status}` : `signal ${signal}`;
+      if (status === 0) resolve(readPrinted(Buffer.concat(printed).toString().trim()));
+      else failed(`The script ended with ${ended}; what it wrote to stderr is in the logs`);
+    });
+  });
+}
+
+function readPrinted(text) {
+  if (text === "") return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 // -- calls ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import _socket
 import builtins
 import json
 import os
+import re
 import struct
 import sys
 import time
@@ -28,6 +29,11 @@ STACK_LENGTH_MAX = 8_192
 STACK_FRAMES_MAX = 40
 EXIT_STATUS_OF_FAILURE = 1
 HEADER = struct.Struct(">cII")
+ONLY_AST = 0x400  # ast.PyCF_ONLY_AST, without the milliseconds of importing it
+DEFINITIONS = frozenset(
+    ("FunctionDef", "AsyncFunctionDef", "ClassDef", "Import", "ImportFrom", "Assign", "AnnAssign",
+     "AugAssign", "Pass", "Global", "TypeAlias")
+)  # fmt: skip
 
 
 def encode_odd(value):
@@ -202,6 +208,9 @@ def load_handler(name, task_root):
     if not (dot and module_name and function_name) or module_name.startswith("."):
         message = f"Bad handler '{name}': write it as file.function, for example main.handler"
         raise Failed("Runtime.MalformedHandlerName", message)
+    script = find_script(module_name, function_name, task_root)
+    if script is not None:
+        return Script(script)
     if module_name in sys.modules:
         message = (
             f"Cannot use the built-in module '{module_name}' as the handler's module. "
@@ -219,6 +228,96 @@ def load_handler(name, task_root):
         f"Define {function_name}(event, context) or set handler to one that exists"
     )
     raise Failed("Runtime.HandlerNotFound", message)
+
+
+class Script:
+    """A module without a handler: run anew for each call, PAYLOAD in, stdout out."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, event_json):
+        """The output as JSON bytes: what the script printed, as JSON or else as a string."""
+        captured = os.memfd_create("stdout")
+        with open(captured, "rb") as output:
+            status = self.run_process(event_json, captured)
+            output.seek(0)
+            printed = output.read(OUTPUT_BYTES_MAX + 1)
+        if status != 0:
+            ended = f"exit status {status}" if status > 0 else f"signal {-status}"
+            message = f"The script ended with {ended}; what it wrote to stderr is in the logs"
+            raise Failed("Runtime.ScriptFailed", message)
+        text = printed.decode("utf-8", "replace").strip()
+        try:
+            return marshal(json.loads(text, parse_constant=refuse_constant) if text else None)
+        except ValueError:
+            return marshal(text)
+
+    def run_process(self, event_json, stdout):
+        variables = {**os.environ, "PAYLOAD": event_json.decode()}
+        actions = [(os.POSIX_SPAWN_DUP2, stdout, 1)]
+        arguments = [sys.executable, self.path]
+        try:
+            pid = os.posix_spawn(arguments[0], arguments, variables, file_actions=actions)
+        except OSError as error:
+            message = (
+                f"The script cannot be started: {error}. PAYLOAD, with the input, may have "
+                "131000 bytes; a handler takes 6 MB"
+            )
+            raise Failed("Runtime.ScriptFailed", message) from error
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def refuse_constant(name):
+    raise ValueError(f"{name} is not JSON")
+
+
+def find_script(module_name, function_name, task_root):
+    """The file of a module that is to be run and not called; None if it has, or means, a handler.
+
+    Only a default handler's name may be absent. What looks like a handler of another name makes it
+    no script, unless it asks for PAYLOAD or whether it is run.
+    """
+    path = f"{task_root}/{module_name.replace('.', '/')}.py"
+    if function_name != "handler":
+        return None
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError:
+        return None  # a package, or nothing: importing it tells
+    if re.search(rb"\bhandler\b\s*[=(:]|import[^\n]*\bhandler\b|import\s*[*(]", source):
+        return None
+    try:
+        tree = compile(source, path, "exec", ONLY_AST, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None  # importing it tells what is wrong
+    if not does_something(tree.body):
+        return None
+    is_told = b"PAYLOAD" in source or b"__main__" in source
+    return path if is_told or not any(map(takes_two, tree.body)) else None
+
+
+def does_something(statements):
+    """Whether running them has an effect, as far as one can see: a call, a loop."""
+    for node in statements:
+        kind = type(node).__name__
+        if kind in ("If", "Try"):
+            handlers = [one for handler in getattr(node, "handlers", ()) for one in handler.body]
+            if does_something([*node.body, *node.orelse, *handlers]):
+                return True
+        elif kind == "Expr":
+            if type(node.value).__name__ != "Constant":
+                return True
+        elif kind not in DEFINITIONS:
+            return True
+    return False
+
+
+def takes_two(node):
+    """A function that could be called with an event and a context."""
+    is_function = type(node).__name__ in ("FunctionDef", "AsyncFunctionDef")
+    return is_function and len(node.args.args) == 2
 
 
 def is_candidate(name, value):
@@ -307,6 +406,8 @@ def format_frame(path, line_number, function_name):
 
 def run(handler, event_json, context):
     """The output as JSON bytes; raises Failed."""
+    if isinstance(handler, Script):
+        return handler.run(event_json)
     try:
         event = json.loads(event_json)
     except ValueError as error:

@@ -23,7 +23,12 @@ from tests.requirements import need
 RUNTIMES = Path(__file__).parents[2] / "runtimes"
 KINDS = ("process", "bubblewrap", "docker")
 REAL_KINDS = ("bubblewrap", "docker")
-HANDLERS = {Runtime.PYTHON: "main.handler", Runtime.NODEJS: "index.handler"}
+HANDLERS = {
+    Runtime.PYTHON: "main.handler",
+    Runtime.NODEJS: "index.handler",
+    Runtime.GO: "bootstrap",
+    Runtime.PROVIDED: "bootstrap",
+}
 
 
 class ClosableFactory(SandboxFactory, Protocol):
@@ -48,6 +53,15 @@ def need_kind(kind: str, runtime: Runtime = Runtime.PYTHON) -> None:
 def need_node() -> None:
     """Skip, or fail in CI, where this machine has no Node.js."""
     need(shutil.which("node") is not None, "Node.js is missing. Run: apt-get install nodejs")
+
+
+def need_compiler(kind: str) -> None:
+    """Skip, or fail in CI, where this machine cannot compile Go in such sandboxes."""
+    need_kind(kind)
+    if kind == "docker":
+        _build_image("go-compiler")
+    else:
+        need(shutil.which("go") is not None, "Go is missing. Run: apt-get install golang-go")
 
 
 def make_factory(kind: str, state_dir: Path) -> ClosableFactory:
@@ -181,10 +195,10 @@ def leftovers_of_state(state_dir: Path) -> list[str]:
     return sorted(folder.name for folder in (state_dir / "sandboxes").iterdir())
 
 
-_built: dict[Runtime, str] = {}
+_built: dict[str, str] = {}
 
 
-def _build_image(runtime: Runtime) -> None:
+def _build_image(runtime: str) -> None:
     """The image of the bootstrap as it is now; quick when nothing of it changed.
 
     Under a name of its content, so that tests of two versions can run on one engine.

@@ -57,8 +57,8 @@ INIT_FAILURES = {
     "syntax": ("def handler(:", "main.handler", "Runtime.UserCodeSyntaxError", "main.py, line 1"),
     "malformed": ("", "handler", "Runtime.MalformedHandlerName", "for example main.handler"),
     "built_in": ("", "json.handler", "Runtime.BuiltInModuleConflict", "Rename the file"),
-    "raises": ("1 / 0", "main.handler", "ZeroDivisionError", "division by zero"),
-    "exits": ("exit(4)", "main.handler", "Runtime.ExitError", "sys.exit(4)"),
+    "raises": ("1 / 0", "main.run", "ZeroDivisionError", "division by zero"),
+    "exits": ("exit(4)", "main.run", "Runtime.ExitError", "sys.exit(4)"),
 }
 
 

@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -50,6 +51,16 @@ class Client:
         with zipfile.ZipFile(buffer, "w") as archive:
             for path, text in files.items():
                 archive.writestr(path, text)
+        key = f"functions/{name}.zip"
+        self.s3.put_object(Bucket=self.code_bucket, Key=key, Body=buffer.getvalue())
+        return key
+
+    def deploy_folder(self, name: str, folder: Path) -> str:
+        """Upload a folder as `zip -r` packs it, with the modes of its files."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, path.relative_to(folder))
         key = f"functions/{name}.zip"
         self.s3.put_object(Bucket=self.code_bucket, Key=key, Body=buffer.getvalue())
         return key

@@ -67,7 +67,10 @@ def test_a_message_becomes_a_document(running: Running) -> None:
     assert set(heard["autoTuner"]) >= TUNER_FIELDS
     assert heard["status"] == "SUCCESS"
     assert heard["output"] == {"calls": 1, "echo": {"n": [1, "ä", None]}}
-    assert heard["logs"] == "call 1\n"
+    start, printed, end, report = heard["logs"].splitlines()
+    assert start == "START RequestId: req-a Version: $LATEST"
+    assert (printed, end) == ("call 1", "END RequestId: req-a")
+    assert f"\tMax Memory Used: {heard['resources']['memoryUsedMb']} MB\t" in report
     assert heard["error"] is None
     assert heard["start"] == "cold"
     assert heard["attempt"] == 1
@@ -244,7 +247,8 @@ def test_six_megabytes_of_output_lie_in_s3(running: Running) -> None:
 
 BAD_MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
     "runtime": ({"runtime": "cobol"}, "runtime"),
-    "no-such-runtime-here": ({"runtime": "provided.al2023", "handler": "bootstrap"}, "runtime"),
+    "no-bootstrap": ({"runtime": "provided.al2023"}, "s3Key"),
+    "env-large": ({"envVars": {"A": "x" * 65_536}}, "envVars"),
     "input-s3": ({"inputS3": {"bucket": "b", "key": "k"}}, "inputS3"),
     "memory-small": ({"memoryMb": 64}, "memoryMb"),
     "memory-large": ({"memoryMb": 20_000}, "memoryMb"),
@@ -318,7 +322,7 @@ def test_a_duplicate_message_has_no_second_run_and_no_second_result(running: Run
     client.pump(0.5)
 
     assert len(client.published["twin"]) == 1
-    assert client.published["twin"][0]["logs"] == "ran\n"
+    assert client.published["twin"][0]["logs"].count("\nran\n") == 1
 
 
 def test_reply_to_hears_the_result_too(running: Running) -> None:
@@ -361,5 +365,5 @@ def test_a_long_run_outlives_the_visibility_timeout_and_runs_once(running: Runni
     document = client.invoke("long-1", "long")
     client.wait_settled()
 
-    assert (document["logs"], document["attempt"]) == ("ran\n", 1)
+    assert (document["logs"].count("\nran\n"), document["attempt"]) == (1, 1)
     assert len(client.published["long-1"]) == 1

@@ -11,10 +11,17 @@ from pathlib import Path
 from executor.doorway import Connections, Doorway
 from executor.exchange import Exchange
 from executor.furnish import furnish
+from executor.go_compiler import Compilation
 from executor.process_end import describe_status
 from executor.readings import Meter
-from executor.sandbox import Exit, SandboxError, SandboxSpec
-from executor.sandbox_folder import SandboxFolder, State
+from executor.sandbox import (
+    Exit,
+    RuntimeMissingError,
+    SandboxError,
+    SandboxSpec,
+    close_sockets,
+)
+from executor.sandbox_folder import LAUNCHER_NAME, SandboxFolder, State
 from shared.events import Runtime
 
 RUNTIMES = Path(__file__).parents[2] / "runtimes"
@@ -22,6 +29,7 @@ PROGRAMS = {
     Runtime.PYTHON: ("/usr/bin/python3", "-I", "-S", RUNTIMES / "python/bootstrap.py"),
     Runtime.NODEJS: ("/usr/bin/perl", RUNTIMES / "nodejs/launch.pl"),
 }
+LAUNCHER = ("/usr/bin/perl", LAUNCHER_NAME)
 
 
 class ProcessSandbox:
@@ -38,15 +46,16 @@ class ProcessSandbox:
         self.spec = spec
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
+        self.listener = connections.listener
+        self.pid = connections.pid
         self.meter = Meter(connections.pid)
         self.exchange = Exchange(folder, str(folder.run))
         self._process = process
         self._folder = folder
-        self._pid = connections.pid
 
     def furnish(self, spec: SandboxSpec) -> None:
         """Link the code in; there is no limit to set."""
-        furnish(self._folder.task, self._pid, spec, spec.limits.memory_mb)
+        furnish(self._folder.task, self.pid, spec, spec.limits.memory_mb)
         self.spec = spec
 
     def describe_exit(self) -> Exit:
@@ -60,8 +69,7 @@ class ProcessSandbox:
         """Kill the process and forget its folder."""
         self._process.kill()
         self._process.wait()
-        self.control.close()
-        self.logs.close()
+        close_sockets(self)
         self.meter.close()
         self.exchange.close()
         self._folder.remove()
@@ -79,10 +87,12 @@ class ProcessFactory:
     def start(self, spec: SandboxSpec) -> ProcessSandbox:
         """Start the bootstrap."""
         folder = self._state.create_folder(self.kind, self._worker_id)
+        if spec.own_bootstrap:
+            folder.lay_launcher()
         doorway = Doorway(folder.run)
         process = subprocess.Popen(
             [
-                *PROGRAMS[spec.runtime],
+                *(LAUNCHER if spec.own_bootstrap else PROGRAMS[spec.runtime]),
                 # A socket address has 107 bytes at most, a test's folder may have more.
                 "socket",
                 folder.choose_task(spec.code_dir),
@@ -108,6 +118,10 @@ class ProcessFactory:
             folder.remove()
             raise
         return ProcessSandbox(spec, folder, process, connections)
+
+    def compile_go(self, sources: Path, program: Path) -> Compilation:
+        """Not of the fake: a compiler is a program of the host that wants walls."""
+        raise RuntimeMissingError(f"nothing compiles {sources} to {program}")
 
     def reap(self) -> int:
         """Remove the folders of dead owners; their processes end with their sockets."""

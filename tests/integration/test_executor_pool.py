@@ -1,5 +1,6 @@
 """The pool inside a living executor: who is kept, frozen, retired and started how often."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -8,11 +9,11 @@ import pytest
 
 from executor.cgroups import read_own_cgroups
 from executor.keep_alive import FixedKeepAlive
-from executor.loop import FREEZE_AFTER_MS
+from executor.parting import FREEZE_AFTER_MS
 from executor.policy import Policy, choose_policy
 from executor.sandbox import Sandbox
 from executor.seat import Seat
-from shared.events import Outcome, SandboxStarted, Start
+from shared.events import Outcome, SandboxStarted, SandboxStopped, Start
 from tests.contract.sandboxes import (
     REAL_KINDS,
     ClosableFactory,
@@ -79,7 +80,7 @@ def wait_generic(turned: Turned, count: int) -> None:
 
 def cpu_ns(seat: Seat) -> int:
     """CPU time of a sandbox so far."""
-    pid = int(seat.sandbox._pid)  # type: ignore[attr-defined]
+    pid = seat.sandbox.pid
     cgroups = read_own_cgroups(pid)
     if "cpuacct" in cgroups:
         return int((cgroups["cpuacct"] / "cpuacct.usage").read_text())
@@ -194,7 +195,7 @@ def test_a_generic_sandbox_that_died_harms_nobody(
     wait_generic(running, 1)
     (generic,) = ready_generics(running)
     generic.meter.thaw()
-    os.kill(generic._pid, 9)  # type: ignore[attr-defined]
+    os.kill(generic.pid, 9)
     time.sleep(0.2)
     ended = running.invoke("f", network="egress")
 
@@ -228,9 +229,58 @@ def test_nothing_is_left_of_a_closed_executor(
     wait_generic(running, 1)
     running.turn_for(0.3)
     (seat,) = idle_seats(running)
-    pid = seat.sandbox._pid  # type: ignore[attr-defined]
+    pid = seat.sandbox.pid
     running.executor.close()
 
     assert [] == leftovers_of_state(tmp_path / "sandboxes")
     assert not Path(f"/proc/{pid}").exists()
     running.close = lambda: None  # type: ignore[method-assign]
+
+
+LATE = """#!/usr/bin/env python3
+import http.client, json, os, time
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def ask(method, path, body=None):
+    api.request(method, "/2018-06-01/runtime/invocation/" + path, body)
+    answer = api.getresponse()
+    return answer.headers, json.loads(answer.read())
+calls = 0
+while True:
+    headers, event = ask("GET", "next")
+    calls += 1
+    ask("POST", headers["Lambda-Runtime-Aws-Request-Id"] + "/response", json.dumps(calls))
+    time.sleep(event)
+    if event:
+        os._exit(1)
+"""
+
+
+def test_a_generic_sandbox_becomes_a_bootstrap(turned: MakeTurned, real: ClosableFactory) -> None:
+    """The launcher waits in it; where the archive brings its own, such a sandbox is taken."""
+    running = turned(real, generic_sandboxes_max=4)
+    running.deploy("f", {"bootstrap": LATE})
+    running.deploy("g", {"bootstrap": LATE})
+    running.invoke("f", 0)
+    running.turn_for(2)
+    cots = running.executor.supply.nursery._cots
+    prepared = [one.id for key, cot in cots.items() if key.own_bootstrap for one in cot.ready]
+
+    ended = running.invoke("g", 0)
+
+    assert ended.execution.sandbox_id in prepared
+    assert b"1" == bytes(ended.execution.answer.output)
+
+
+def test_a_late_end_is_nobody_elses(turned: MakeTurned, real: ClosableFactory) -> None:
+    """The next call waits a moment for a process that answered, and never meets its end."""
+    running = turned(real, generic_sandboxes_max=0)
+    running.deploy("f", {"bootstrap": LATE})
+
+    ended = [running.invoke("f", event) for event in (0, 0, 0.05, 0, 0.5, 0)]
+
+    outputs = [json.loads(bytes(one.execution.answer.output)) for one in ended]
+    assert [1, 2, 3, 1, 2, 1] == outputs
+    assert {Outcome.SUCCEEDED} == {one.execution.outcome for one in ended}
+    running.turn_for(1)
+    stopped = [one.reason for one in running.events() if isinstance(one, SandboxStopped)]
+    assert ["left", "left"] == stopped

@@ -112,7 +112,13 @@ def test_the_whole_document() -> None:
             "findings": ["resource_waste"],
             "tip": "Switch to 128 MB.",
         },
-        "logs": "hello\n",
+        "logs": (
+            "START RequestId: req-123 Version: $LATEST\n"
+            "hello\n"
+            "END RequestId: req-123\n"
+            "REPORT RequestId: req-123\tDuration: 450.12 ms\tBilled Duration: 451 ms\t"
+            "Memory Size: 512 MB\tMax Memory Used: 45 MB\t\n"
+        ),
         "logsTruncated": False,
         "outputFiles": [],
     }
@@ -153,6 +159,27 @@ def test_what_never_ran_has_no_figures() -> None:
     assert document["error"] == {"type": "Rejected", "message": "memoryMb is 64", "stack": []}
     nothing = ("output", "functionId", "start", "workerId", "resources", "autoTuner")
     assert [document[name] for name in nothing] == [None] * 6
+
+    assert document["logs"] == ""
+
+
+def test_the_report_of_a_cold_failure() -> None:
+    """Init is shown and billed; the outcome and its type are told; a last line is ended."""
+    answer = Answer(failure=Failure(type="Key\tError\n", message="'x'"), logs="half a line")
+    event = with_execution(
+        outcome=Outcome.FAILED,
+        start=Start.COLD,
+        phases=Phases(run_us=1_001, init_us=20_500),
+        answer=answer,
+    )
+
+    lines = read(structs.replace(event, profile=Profile()))["logs"].splitlines()
+
+    assert lines[1:3] == ["half a line", "END RequestId: req-123"]
+    assert lines[3] == (
+        "REPORT RequestId: req-123\tDuration: 1.00 ms\tBilled Duration: 22 ms\t"
+        "Memory Size: 512 MB\tInit Duration: 20.50 ms\tStatus: error\tError Type: Key Error\t"
+    )
 
 
 def test_unmeasured_memory_is_null() -> None:
