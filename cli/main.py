@@ -78,6 +78,9 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
     if process == "executor":
         error = importlib.import_module("executor.sandbox").SandboxError
         return (error,)
+    if process == "tuner":
+        error = importlib.import_module("tuner.price_lists").PriceBookError
+        return (error,)
     return ()
 
 

@@ -77,6 +77,10 @@ class FindingKind(StrEnum):
     MEMORY_RISK = "memory_risk"
     RESOURCE_WASTE = "resource_waste"
     IO_BOUND = "io_bound"
+    CPU_BOUND = "cpu_bound"
+    CPU_THROTTLED = "cpu_throttled"
+    INIT_HEAVY = "init_heavy"
+    MEMORY_LEAK = "memory_leak"
 
 
 class Value(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -160,6 +164,7 @@ class Execution(Value, frozen=True):
     limits: Limits | None = None
     phases: Phases = Phases()
     answer: Answer = field(default_factory=Answer)
+    input_bytes: int = 0  # of the input as JSON, or of `inputS3`; 0: not known
 
 
 class Breakdown(Value, frozen=True):
@@ -216,6 +221,12 @@ class Advice(Value, frozen=True):
     findings: tuple[Finding, ...] = ()
     tip: str = ""
     evidence_ids: tuple[str, ...] = ()  # event ids behind it, newest last
+    duration_ms_min: float | None = None  # of ten calls at `memory_mb`, nine last between these
+    duration_ms_max: float | None = None
+    savings_monthly_usd_min: float | None = None  # by what is uncertain of rate and duration
+    savings_monthly_usd_max: float | None = None
+    objective: str = ""  # cost | balanced | speed | latency
+    price_book: str = ""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):

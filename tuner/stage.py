@@ -4,6 +4,8 @@ Not here: the process that leads and restores (`process`). No clock, no randomne
 give the same bytes.
 """
 
+from msgspec import msgpack
+
 from shared.events import (
     Anything,
     DeadLettered,
@@ -17,16 +19,18 @@ from shared.events import (
     SandboxStopped,
     derive_event_id,
 )
-from tuner.recommendation import decide_advice
+from tuner.recommendation import ADVISER, Adviser, decide_advice
 from tuner.state import EMPTY, FunctionState, apply, has_run
-from tuner.tips import Language
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(dict[str, FunctionState])
 
 
 class Tuner:
     """What is known of every function; the only mutable thing here. One thread owns it."""
 
-    def __init__(self, tip_language: Language = "en") -> None:
-        self._language = tip_language
+    def __init__(self, adviser: Adviser = ADVISER) -> None:
+        self._adviser = adviser
         self._states: dict[str, FunctionState] = {}
 
     def handle(self, event: Anything) -> tuple[InvocationTuned, ...]:
@@ -38,7 +42,7 @@ class Tuner:
         profiled = _accept(event)
         state = apply(self.state_of(profiled.execution.function_id), profiled)
         advice = (
-            decide_advice(state, profiled.execution, profiled.profile, self._language)
+            decide_advice(state, profiled.execution, profiled.profile, self._adviser)
             if has_run(profiled)
             else None
         )
@@ -62,6 +66,14 @@ class Tuner:
     def state_of(self, function_id: str) -> FunctionState:
         """What is known of a function."""
         return self._states.get(function_id, EMPTY)
+
+    def save(self) -> bytes:
+        """Everything that is known, as bytes; equal knowledge gives equal bytes."""
+        return _encoder.encode(dict(sorted(self._states.items())))
+
+    def resume(self, saved: bytes) -> None:
+        """Know what was saved, and nothing else."""
+        self._states = _decoder.decode(saved)
 
     def _replace(self, event: InvocationProfiled, state: FunctionState) -> None:
         if state is not EMPTY:

@@ -1,56 +1,61 @@
 """What the tuner remembers of one function: folded from InvocationProfiled, immutable, bounded.
 
-Not here: what is concluded from it. Integer arithmetic only, so that the same events in the same
-order give the same bytes on every machine.
+Not here: what is concluded from it. Integers that only add up, and the latest few of what has an
+order (event ids, sandboxes, sizes): the same events in the same order give the same bytes on every
+machine. It can be saved and resumed (`save`, `resume`).
 """
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
 from shared.events import Accuracy, InvocationProfiled, Limits, Outcome, Start
+from tuner import histogram
+from tuner.inputs import InputSums, add_input
+from tuner.leak import Track, follow
+from tuner.samples import SizeSamples, add_run, is_proportional
 
-MB_PER_CORE = 1769  # as on Lambda
-QUOTA_US_MIN = 1_000  # the kernel grants no less
 EVIDENCE_MAX = 20
 SIZES_MAX = 8  # the least recently seen grant is forgotten first
-
-
-class Sums(Struct, frozen=True):
-    """Totals over invocations that succeeded; divided only when they are used."""
-
-    count: int = 0
-    run_us: int = 0
-    cpu_us: int = 0
-    throttled_us: int = 0
-
-
-class SizeSamples(Struct, frozen=True, kw_only=True):
-    """Durations under one grant of memory and CPU; cold starts apart."""
-
-    memory_mb: int
-    cpu_quota_us: int | None
-    cpu_period_us: int
-    warm: Sums = Sums()
-    cold: Sums = Sums()
 
 
 class FunctionState(Struct, frozen=True, kw_only=True):
     """Everything that advice for a function rests on."""
 
     call_count: int = 0  # all that ran: these are paid for
+    cold_count: int = 0
     peak_count: int = 0
     duration_count: int = 0
-    peak_bytes_max: int = 0
-    out_of_memory_mb_max: int = 0  # the largest limit that was not enough; 0: none
+    out_of_memory_mb_max: int = 0  # the largest limit that was not enough; 0: none. For good
     first_at_ms: int = 0
     last_at_ms: int = 0
+    days: histogram.Days = ()  # memory peaks
+    inputs: InputSums = InputSums()
     sizes: tuple[SizeSamples, ...] = ()  # last seen last
+    sandboxes: tuple[Track, ...] = ()
     evidence_ids: tuple[str, ...] = ()  # newest last
+
+    @property
+    def peak_bytes_max(self) -> int:
+        """The highest peak of the days that are remembered."""
+        return histogram.find_peak_bytes(self.days)
 
 
 EMPTY = FunctionState()
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(FunctionState)
+
+
+def save(state: FunctionState) -> bytes:
+    """The state as bytes; equal states give equal bytes."""
+    return _encoder.encode(state)
+
+
+def resume(saved: bytes) -> FunctionState:
+    """The state that was saved."""
+    return _decoder.decode(saved)
 
 
 def has_run(event: InvocationProfiled) -> bool:
@@ -65,25 +70,32 @@ def has_run(event: InvocationProfiled) -> bool:
 
 def apply(state: FunctionState, event: InvocationProfiled) -> FunctionState:
     """The state after one more invocation; the same state if it did not run."""
-    limits = event.execution.limits
+    execution, profile = event.execution, event.profile
+    limits = execution.limits
     if limits is None or not has_run(event):
         return state
-    profile = event.profile
     is_measured = profile.memory_accuracy is not Accuracy.NONE
     is_timed = _is_timed(event, limits)
     at_ms = event.occurred_at_ms
+    peak_bytes = profile.memory_peak_bytes
+    failed_mb = limits.memory_mb if _ran_out_of_memory(event) else 0
     return FunctionState(
         call_count=state.call_count + 1,
+        cold_count=state.cold_count + (execution.start is Start.COLD),
         peak_count=state.peak_count + is_measured,
         duration_count=state.duration_count + is_timed,
-        peak_bytes_max=max(state.peak_bytes_max, profile.memory_peak_bytes if is_measured else 0),
-        out_of_memory_mb_max=max(
-            state.out_of_memory_mb_max, limits.memory_mb if _ran_out_of_memory(event) else 0
-        ),
+        out_of_memory_mb_max=max(state.out_of_memory_mb_max, failed_mb),
         # Several profilers may have overtaken one another.
         first_at_ms=min(state.first_at_ms, at_ms) if state.call_count else at_ms,
         last_at_ms=max(state.last_at_ms, at_ms) if state.call_count else at_ms,
+        days=histogram.add(state.days, at_ms, peak_bytes) if is_measured else state.days,
+        inputs=(
+            add_input(state.inputs, execution.input_bytes, peak_bytes, execution.phases.run_us)
+            if is_timed and is_measured and execution.input_bytes and execution.start is Start.WARM
+            else state.inputs
+        ),
         sizes=_add_duration(state.sizes, event, limits) if is_timed else state.sizes,
+        sandboxes=follow(state.sandboxes, execution.sandbox_id, profile.memory_baseline_bytes),
         evidence_ids=(*state.evidence_ids, event.event_id)[-EVIDENCE_MAX:],
     )
 
@@ -95,16 +107,12 @@ def fold(events: Iterable[InvocationProfiled], state: FunctionState = EMPTY) -> 
     return state
 
 
-def is_proportional(samples: SizeSamples | Limits) -> bool:
-    """Whether the CPU quota grows with the memory, as Lambda's does: 1769 MB are one core.
-
-    Limits do not say which policy granted them, so the figures must: the quota of a fixed policy
-    meets the proportional one at a single size.
-    """
-    if samples.cpu_quota_us is None or samples.cpu_period_us <= 0:
-        return False
-    share_us = max(samples.memory_mb * samples.cpu_period_us // MB_PER_CORE, QUOTA_US_MIN)
-    return abs(samples.cpu_quota_us - share_us) <= 1
+def find_samples(sizes: tuple[SizeSamples, ...], limits: Limits) -> SizeSamples | None:
+    """The samples that were taken under `limits`."""
+    for samples in sizes:
+        if _is_same_grant(samples, limits):
+            return samples
+    return None
 
 
 def _is_timed(event: InvocationProfiled, limits: Limits) -> bool:
@@ -115,7 +123,9 @@ def _is_timed(event: InvocationProfiled, limits: Limits) -> bool:
     if event.execution.outcome is not Outcome.SUCCEEDED or event.execution.phases.run_us <= 0:
         return False
     is_cpu_known = not {"cpu_user_us", "cpu_system_us"}.intersection(event.profile.missing)
-    return is_cpu_known or not is_proportional(limits)
+    return is_cpu_known or not is_proportional(
+        limits.memory_mb, limits.cpu_quota_us, limits.cpu_period_us
+    )
 
 
 def _ran_out_of_memory(event: InvocationProfiled) -> bool:
@@ -132,19 +142,15 @@ def _add_duration(
         cpu_period_us=limits.cpu_period_us,
     )
     others = tuple([other for other in sizes if not _is_same_grant(other, limits)])
+    phases, profile = event.execution.phases, event.profile
+    used = (profile.cpu_user_us + profile.cpu_system_us, profile.throttled_us)
     if event.execution.start is Start.COLD:
-        samples = replace(samples, cold=_add(samples.cold, event))
+        cold = add_run(samples.cold, phases.run_us, phases.init_us, used)
+        samples = replace(samples, cold=cold)
     else:
-        samples = replace(samples, warm=_add(samples.warm, event))
+        warm = add_run(samples.warm, phases.run_us, phases.init_us, used)
+        samples = replace(samples, warm=warm)
     return (*others, samples)[-SIZES_MAX:]
-
-
-def find_samples(sizes: tuple[SizeSamples, ...], limits: Limits) -> SizeSamples | None:
-    """The samples that were taken under `limits`."""
-    for samples in sizes:
-        if _is_same_grant(samples, limits):
-            return samples
-    return None
 
 
 def _is_same_grant(samples: SizeSamples, limits: Limits) -> bool:
@@ -152,14 +158,4 @@ def _is_same_grant(samples: SizeSamples, limits: Limits) -> bool:
         samples.memory_mb == limits.memory_mb
         and samples.cpu_quota_us == limits.cpu_quota_us
         and samples.cpu_period_us == limits.cpu_period_us
-    )
-
-
-def _add(sums: Sums, event: InvocationProfiled) -> Sums:
-    profile = event.profile
-    return Sums(
-        sums.count + 1,
-        sums.run_us + event.execution.phases.run_us,
-        sums.cpu_us + profile.cpu_user_us + profile.cpu_system_us,
-        sums.throttled_us + profile.throttled_us,
     )
