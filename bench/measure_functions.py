@@ -46,6 +46,7 @@ SIZES_MB = (128, 192, 256, 512, 768, 1024, 1769, 2560)
 MB_PER_CORE = 1769
 PERIOD_US = 20_000
 SECONDS_MAX = 60
+_LOOK_SECONDS = 0.3
 CLOCK_TICKS = 100
 
 FAMILIES = {
@@ -85,6 +86,15 @@ class Host:
 
     def __init__(self) -> None:
         self._file = read_hierarchies()["cpuacct"].mount / "cpuacct.usage"
+
+    def wait_for_calm(self, cores_max: float) -> None:
+        """Return once everything else together uses little for a moment."""
+        while True:
+            began_us, began = self.used_us(), time.monotonic()
+            time.sleep(_LOOK_SECONDS)
+            if self.used_us() - began_us <= cores_max * (time.monotonic() - began) * 1e6:
+                return
+            time.sleep(1.0)
 
     def used_us(self) -> int:
         """CPU time of everything so far."""
@@ -219,6 +229,8 @@ def measure(
             if not left:
                 break
             generator.shuffle(left)
+            if options.calm:
+                host.wait_for_calm(options.calm)
             choice = INPUT_SIZES.get(function.name, (1.0,))
             size = choice[number % len(choice)]
             for seat in left:
@@ -236,6 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sandbox", choices=("bubblewrap", "docker"), default="bubblewrap")
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--rounds-max", type=int, default=60)
+    parser.add_argument("--calm", type=float, default=0.0, metavar="CORES",
+                        help="begin a round only while others use less than this")  # fmt: skip
     parser.add_argument("--sizes", type=lambda text: [int(one) for one in text.split(",")],
                         default=list(SIZES_MB))  # fmt: skip
     parser.add_argument("--functions", type=lambda text: text.split(","), default=[])

@@ -24,6 +24,7 @@ STOLEN_US_MAX = 10_000  # one tick of the counter
 QUEUED_RATIO_MAX = 0.05
 QUEUED_US_MIN = 1_000
 OTHERS_US_MIN = 2_000  # what measuring itself takes
+FILE = Path(__file__).parent / "measured_functions.csv"
 
 
 class Run(Struct, frozen=True, kw_only=True):
