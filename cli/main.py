@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from cli.dead import dead
+from cli.tuning import COMMANDS
 from shared.inbox import LogUnavailableError
 from shared.logging import set_up
 from shared.settings import Settings, SettingsError, load_from_process, name_metrics_folder
@@ -93,6 +94,8 @@ def _announce(settings: Settings, process: str, folder: Path) -> None:
 
 
 main.add_command(dead)
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())

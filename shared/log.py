@@ -213,6 +213,14 @@ class Log:
             if not entries:
                 return
 
+    def entries(self, stream: Stream, partition: int) -> Iterator[bytes]:
+        """Every event of the stream that is there, oldest first, handled or not."""
+        after = "-"
+        while entries := self._range(key(stream, partition), after, "+"):
+            for entry_id, fields in entries:
+                after = f"({entry_id.decode()}"
+                yield fields[b"event"]
+
     @_waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(

@@ -18,7 +18,9 @@ def decide_floor_mb(state: FunctionState, limit_mb: int, policy: Policy = BALANC
     """
     peak_bytes = state.peak_bytes_max
     floor_mb = MEMORY_MB_MIN if state.peak_count else max(limit_mb, MEMORY_MB_MIN)
-    floor_mb = max(floor_mb, round_up(peak_bytes * policy.margin_percent, 100 * MEBIBYTE))
+    is_firm = state.peak_count >= policy.firm_count
+    margin_percent = policy.margin_firm_percent if is_firm else policy.margin_percent
+    floor_mb = max(floor_mb, round_up(peak_bytes * margin_percent, 100 * MEBIBYTE))
     if state.out_of_memory_mb_max:
         failed_mb = state.out_of_memory_mb_max
         floor_mb = max(floor_mb, round_up(failed_mb * policy.bump_percent, 100))

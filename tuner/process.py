@@ -23,9 +23,7 @@ from shared.redis_inbox import RedisInbox, make_consumer_name
 from shared.runner import Stage, run_once
 from shared.settings import Settings
 from shared.topology import PROFILES
-from tuner.policy import Policy
-from tuner.price_lists import find_book
-from tuner.recommendation import Adviser
+from tuner.adviser import make_adviser
 from tuner.stage import Tuner
 
 LOG = logging.getLogger(__name__)
@@ -91,14 +89,6 @@ def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
     count = fold_handled(log, PROFILES, settings.partitions, tuner.restore)
     log_event(LOG, "tuner.restored", event_count=count)
     return Stage(STAGE, Counter(tuner).handle, settings.attempts_max, settings.batch_max)
-
-
-def make_adviser(settings: Settings) -> Adviser:
-    """What the settings say that advice depends on. Raises PriceBookError."""
-    policy = Policy(
-        objective=settings.tuner_objective, latency_ms_max=settings.tuner_latency_ms_max
-    )
-    return Adviser(policy, find_book(settings.price_book), settings.tip_language)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

@@ -3,35 +3,20 @@
 Not here: the fold (`state`), the size (`choice`), the duration (`curve`), the money (`savings`).
 """
 
-from typing import NamedTuple
-
 from shared.events import Advice, Confidence, Execution, FindingKind, Limits, Profile
+from tuner.adviser import ADVISER, Adviser
 from tuner.choice import Choice, choose_size
 from tuner.curve import Curve, estimate_curve, predict_interval_us
 from tuner.findings import Subject, find_all, round_to_mb
 from tuner.floor import decide_floor_mb
-from tuner.policy import BALANCED, Policy
-from tuner.price_lists import LAMBDA_X86
-from tuner.prices import PriceBook
 from tuner.savings import Savings, estimate_savings
 from tuner.state import FunctionState
-from tuner.tips import Language, Reason, Situation, write_tip
+from tuner.tips import Reason, Situation, write_tip
 
 _MEDIUM_COUNT = 5
 _HIGH_COUNT = 20
 _SPREAD_TO_DEVIATION = 3.29  # 5th to 95th percentile of a normal distribution
 _MEAN_ERROR_MAX = 0.10  # of the mean duration, 90 %; more and it is not known firmly
-
-
-class Adviser(NamedTuple):
-    """What advice depends on besides the function: values that a person sets."""
-
-    policy: Policy = BALANCED
-    book: PriceBook = LAMBDA_X86
-    language: Language = "en"
-
-
-ADVISER = Adviser()
 
 
 def decide_advice(

@@ -19,8 +19,10 @@ from shared.events import (
     SandboxStopped,
     derive_event_id,
 )
-from tuner.recommendation import ADVISER, Adviser, decide_advice
-from tuner.state import EMPTY, FunctionState, apply, has_run
+from tuner.adviser import ADVISER, Adviser
+from tuner.facts import has_run
+from tuner.recommendation import decide_advice
+from tuner.state import EMPTY, FunctionState, apply
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(dict[str, FunctionState])

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from shared.events import Accuracy, InvocationProfiled, Limits, Outcome, Start
+from shared.events import InvocationProfiled, Limits
 from tuner import histogram
+from tuner.facts import Facts, has_run, read_facts
 from tuner.inputs import InputSums, add_input
 from tuner.leak import Track, follow
-from tuner.samples import SizeSamples, add_run, is_proportional
+from tuner.samples import SizeSamples, add_run
 
 EVIDENCE_MAX = 20
 SIZES_MAX = 8  # the least recently seen grant is forgotten first
@@ -58,45 +59,35 @@ def resume(saved: bytes) -> FunctionState:
     return _decoder.decode(saved)
 
 
-def has_run(event: InvocationProfiled) -> bool:
-    """Whether a sandbox was asked to run it. What was rejected says nothing about the function."""
-    execution = event.execution
-    return (
-        execution.limits is not None
-        and execution.start is not Start.NONE
-        and execution.outcome is not Outcome.REJECTED
-    )
-
-
 def apply(state: FunctionState, event: InvocationProfiled) -> FunctionState:
     """The state after one more invocation; the same state if it did not run."""
-    execution, profile = event.execution, event.profile
-    limits = execution.limits
-    if limits is None or not has_run(event):
-        return state
-    is_measured = profile.memory_accuracy is not Accuracy.NONE
-    is_timed = _is_timed(event, limits)
-    at_ms = event.occurred_at_ms
-    peak_bytes = profile.memory_peak_bytes
-    failed_mb = limits.memory_mb if _ran_out_of_memory(event) else 0
+    return apply_facts(state, read_facts(event)) if has_run(event) else state
+
+
+def apply_facts(state: FunctionState, facts: Facts) -> FunctionState:
+    """The state after one more invocation that ran."""
+    peak_bytes, at_ms = facts.peak_bytes, facts.at_ms
+    is_measured, is_timed = peak_bytes is not None, facts.is_timed
     return FunctionState(
         call_count=state.call_count + 1,
-        cold_count=state.cold_count + (execution.start is Start.COLD),
+        cold_count=state.cold_count + facts.is_cold,
         peak_count=state.peak_count + is_measured,
         duration_count=state.duration_count + is_timed,
-        out_of_memory_mb_max=max(state.out_of_memory_mb_max, failed_mb),
+        out_of_memory_mb_max=max(
+            state.out_of_memory_mb_max, facts.memory_mb if facts.ran_out_of_memory else 0
+        ),
         # Several profilers may have overtaken one another.
         first_at_ms=min(state.first_at_ms, at_ms) if state.call_count else at_ms,
         last_at_ms=max(state.last_at_ms, at_ms) if state.call_count else at_ms,
-        days=histogram.add(state.days, at_ms, peak_bytes) if is_measured else state.days,
+        days=state.days if peak_bytes is None else histogram.add(state.days, at_ms, peak_bytes),
         inputs=(
-            add_input(state.inputs, execution.input_bytes, peak_bytes, execution.phases.run_us)
-            if is_timed and is_measured and execution.input_bytes and execution.start is Start.WARM
-            else state.inputs
+            state.inputs
+            if peak_bytes is None or not (is_timed and facts.input_bytes) or facts.is_cold
+            else add_input(state.inputs, facts.input_bytes, peak_bytes, facts.run_us)
         ),
-        sizes=_add_duration(state.sizes, event, limits) if is_timed else state.sizes,
-        sandboxes=follow(state.sandboxes, execution.sandbox_id, profile.memory_baseline_bytes),
-        evidence_ids=(*state.evidence_ids, event.event_id)[-EVIDENCE_MAX:],
+        sizes=_add_duration(state.sizes, facts) if is_timed else state.sizes,
+        sandboxes=follow(state.sandboxes, facts.sandbox_id, facts.baseline_bytes),
+        evidence_ids=(*state.evidence_ids, facts.event_id)[-EVIDENCE_MAX:],
     )
 
 
@@ -109,53 +100,29 @@ def fold(events: Iterable[InvocationProfiled], state: FunctionState = EMPTY) -> 
 
 def find_samples(sizes: tuple[SizeSamples, ...], limits: Limits) -> SizeSamples | None:
     """The samples that were taken under `limits`."""
-    for samples in sizes:
-        if _is_same_grant(samples, limits):
-            return samples
-    return None
+    return _find(sizes, (limits.memory_mb, limits.cpu_quota_us, limits.cpu_period_us))
 
 
-def _is_timed(event: InvocationProfiled, limits: Limits) -> bool:
-    """Whether its duration teaches something.
-
-    A failed run ends early or late; a share of the CPU is only understood with the CPU time.
-    """
-    if event.execution.outcome is not Outcome.SUCCEEDED or event.execution.phases.run_us <= 0:
-        return False
-    is_cpu_known = not {"cpu_user_us", "cpu_system_us"}.intersection(event.profile.missing)
-    return is_cpu_known or not is_proportional(
-        limits.memory_mb, limits.cpu_quota_us, limits.cpu_period_us
+def _add_duration(sizes: tuple[SizeSamples, ...], facts: Facts) -> tuple[SizeSamples, ...]:
+    grant = (facts.memory_mb, facts.cpu_quota_us, facts.cpu_period_us)
+    samples = _find(sizes, grant) or SizeSamples(
+        memory_mb=facts.memory_mb,
+        cpu_quota_us=facts.cpu_quota_us,
+        cpu_period_us=facts.cpu_period_us,
     )
-
-
-def _ran_out_of_memory(event: InvocationProfiled) -> bool:
-    """The function itself was killed for memory, or a process that it had started."""
-    return event.execution.outcome is Outcome.OUT_OF_MEMORY or event.profile.oom_kills > 0
-
-
-def _add_duration(
-    sizes: tuple[SizeSamples, ...], event: InvocationProfiled, limits: Limits
-) -> tuple[SizeSamples, ...]:
-    samples = find_samples(sizes, limits) or SizeSamples(
-        memory_mb=limits.memory_mb,
-        cpu_quota_us=limits.cpu_quota_us,
-        cpu_period_us=limits.cpu_period_us,
-    )
-    others = tuple([other for other in sizes if not _is_same_grant(other, limits)])
-    phases, profile = event.execution.phases, event.profile
-    used = (profile.cpu_user_us + profile.cpu_system_us, profile.throttled_us)
-    if event.execution.start is Start.COLD:
-        cold = add_run(samples.cold, phases.run_us, phases.init_us, used)
+    others = tuple([other for other in sizes if other is not samples])
+    used = (facts.cpu_us, facts.throttled_us)
+    if facts.is_cold:
+        cold = add_run(samples.cold, facts.run_us, facts.init_us, used)
         samples = replace(samples, cold=cold)
     else:
-        warm = add_run(samples.warm, phases.run_us, phases.init_us, used)
+        warm = add_run(samples.warm, facts.run_us, facts.init_us, used)
         samples = replace(samples, warm=warm)
     return (*others, samples)[-SIZES_MAX:]
 
 
-def _is_same_grant(samples: SizeSamples, limits: Limits) -> bool:
-    return (
-        samples.memory_mb == limits.memory_mb
-        and samples.cpu_quota_us == limits.cpu_quota_us
-        and samples.cpu_period_us == limits.cpu_period_us
-    )
+def _find(sizes: tuple[SizeSamples, ...], grant: tuple[int, int | None, int]) -> SizeSamples | None:
+    for samples in sizes:
+        if (samples.memory_mb, samples.cpu_quota_us, samples.cpu_period_us) == grant:
+            return samples
+    return None

@@ -24,9 +24,9 @@ from shared.events import (
     Start,
     derive_event_id,
 )
+from tuner.adviser import Adviser
 from tuner.price_lists import LAMBDA_X86
 from tuner.prices import price_compute_usd, price_invocation_usd, round_to_billed_us
-from tuner.recommendation import Adviser
 from tuner.savings import estimate_monthly_calls
 from tuner.stage import Tuner
 from tuner.state import EMPTY, EVIDENCE_MAX, SIZES_MAX, FunctionState, apply, fold
@@ -498,6 +498,7 @@ def test_every_advice_is_possible_and_safe(history: list[InvocationProfiled]) ->
         assert 128 <= advice.memory_mb_min <= advice.memory_mb <= advice.memory_mb_max <= 10_240
         if advice.memory_mb < 10_240:
             assert advice.memory_mb > state.out_of_memory_mb_max
-            assert advice.memory_mb * MIB * 100 >= state.peak_bytes_max * 135
+            margin = 135 if state.peak_count < 20 else 125
+            assert advice.memory_mb * MIB * 100 >= state.peak_bytes_max * margin
         assert advice.savings_percent < 100
         assert advice.tip
