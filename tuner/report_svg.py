@@ -14,6 +14,7 @@ _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 690, 96, 372
 _DURATION, _COST, _INK, _PALE = "#1f6fb2", "#c2571a", "#222222", "#6b6b6b"
 _TICKS_MB = (128, 256, 512, 1_024, 2_048, 4_096, 10_240)
+_CENT_USD = 0.01
 _STEPS = (1, 2, 2.5, 5)
 _GOOD = 'fill="#2c8a4b" fill-opacity="0.13"'
 _SHORT = 'fill="#b03030" fill-opacity="0.10"'
@@ -74,15 +75,8 @@ def _make_axis(highest: float) -> list[float]:
 
 
 def _draw_title(report: Report) -> list[str]:
-    saves = f"{report.savings_percent:g} % of the compute price"
-    if report.savings_monthly_usd is not None:
-        saves = f"${report.savings_monthly_usd:,.2f} a month, {saves}"
-        low, high = report.savings_monthly_usd_min, report.savings_monthly_usd_max
-        if low is not None and high is not None:
-            saves += f" (${low:,.2f} to ${high:,.2f})"
-    verb = "saves" if report.savings_percent >= 0 else "costs more:"
     advice = (
-        f"Advised: {report.memory_mb} MB instead of {report.limit_mb} MB {verb} {saves}"
+        f"Advised: {report.memory_mb} MB instead of {report.limit_mb} MB, {_describe(report)}"
         if report.memory_mb != report.limit_mb
         else f"Advised: stay at {report.limit_mb} MB"
     )
@@ -92,9 +86,24 @@ def _draw_title(report: Report) -> list[str]:
     )
     return [
         _write(20, 28, escape(report.function_id), 'font-size="17" font-weight="bold"'),
-        _write(20, 48, escape(advice), 'font-size="13"'),
+        _write(20, 48, escape(advice)),
         _write(20, 66, escape(ground), f'fill="{_PALE}"'),
     ]
+
+
+def _describe(report: Report) -> str:
+    """What the change does to the bill."""
+    usd = report.savings_monthly_usd
+    sign = 1 if report.savings_percent >= 0 else -1
+    percent = f"{report.savings_percent * sign:g} % of the compute price"
+    percent = f"saves {percent}" if sign > 0 else f"costs {percent} more"
+    if usd is None:
+        return percent
+    if usd * sign < _CENT_USD:
+        return f"{percent}: less than a cent a month"
+    ends = (report.savings_monthly_usd_min or usd, report.savings_monthly_usd_max or usd)
+    low, high = sorted(sign * end for end in ends)
+    return f"{percent}: ${usd * sign:,.2f} a month (${low:,.2f} to ${high:,.2f})"
 
 
 def _write(left: float, top: float, text: str, style: str = "") -> str:
@@ -178,23 +187,38 @@ def _draw_seen(seen: Sequence[Point], x: Scale, y_duration: Scale, y_cost: Scale
 
 
 def _draw_marks(report: Report, x: Scale) -> list[str]:
-    marks = [(report.memory_mb, "advised", "#2c8a4b")]
-    if report.limit_mb != report.memory_mb:
-        marks.append((report.limit_mb, "now", _PALE))
-    return [
-        f'<line x1="{x(mb):.1f}" x2="{x(mb):.1f}" y1="{_TOP}" y2="{_BOTTOM}" stroke="{colour}" '
-        'stroke-width="1.5"/>'
-        f'<text x="{x(mb):.1f}" y="{_TOP - 10}" text-anchor="{_anchor(x(mb))}" fill="{colour}">'
-        f"{word}: {mb} MB</text>"
-        for mb, word, colour in marks
+    """The advised size is named above the plot, the present one inside: they may be neighbours."""
+    left = x(report.memory_mb)
+    parts = [
+        _draw_upright(left, "#2c8a4b"),
+        _write(
+            left,
+            _TOP - 10,
+            f"advised: {report.memory_mb} MB",
+            f'text-anchor="{_anchor(left)}" fill="#2c8a4b"',
+        ),
     ]
+    if report.limit_mb != report.memory_mb:
+        left = x(report.limit_mb)
+        edge = -5 if report.limit_mb < report.memory_mb and left > _LEFT + 60 else 5
+        anchor = "end" if edge < 0 else "start"
+        style = f'text-anchor="{anchor}" fill="{_PALE}"'
+        parts += [_draw_upright(left, _PALE), _write(left + edge, _TOP + 14, "now", style)]
+    return parts
+
+
+def _draw_upright(left: float, colour: str) -> str:
+    return (
+        f'<line x1="{left:.1f}" x2="{left:.1f}" y1="{_TOP}" y2="{_BOTTOM}" stroke="{colour}" '
+        'stroke-width="1.5"/>'
+    )
 
 
 def _anchor(left: float) -> str:
     """Words at the edges stand beside the axes' names."""
-    if left < _LEFT + 60:
+    if left < _LEFT + 70:
         return "start"
-    return "end" if left > _RIGHT - 110 else "middle"
+    return "end" if left > _RIGHT - 130 else "middle"
 
 
 def _draw_legend() -> list[str]:
@@ -202,12 +226,12 @@ def _draw_legend() -> list[str]:
     box = f'y="{top - 11}" width="14" height="12" fill-opacity="0.2"'
     line = f'y1="{top - 4}" y2="{top - 4}" stroke="{_COST}"'
     return [
-        f'<circle cx="84" cy="{top - 4}" r="4.5" fill="{_DURATION}"/>',
-        _write(94, top, "mean duration; dot: measured; shade: nine of ten calls"),
-        f'<line x1="400" x2="424" {line} stroke-width="2" stroke-dasharray="6 4"/>',
-        _write(430, top, "cost"),
-        f'<rect x="476" {box} fill="#2c8a4b"/>',
-        _write(496, top, "as good"),
-        f'<rect x="560" {box} fill="#b03030"/>',
-        _write(580, top, "too little memory"),
+        f'<circle cx="64" cy="{top - 4}" r="4.5" fill="{_DURATION}"/>',
+        _write(74, top, "mean duration; dot: measured; shade: nine of ten calls"),
+        f'<line x1="436" x2="460" {line} stroke-width="2" stroke-dasharray="6 4"/>',
+        _write(466, top, "cost"),
+        f'<rect x="512" {box} fill="#2c8a4b"/>',
+        _write(532, top, "as good"),
+        f'<rect x="596" {box} fill="#b03030"/>',
+        _write(616, top, "too little memory"),
     ]
