@@ -1,4 +1,4 @@
-"""`hearth report | backtest | replay | whatif`: what the tuner says of history, read-only.
+"""`hearth report | backtest | replay | whatif | ledger`: what the tuner says of history, read-only.
 
 Not here: any figure; each command reads a history and prints what the tuner made of it.
 """
@@ -24,6 +24,7 @@ from tuner.history import (
     LiveHistory,
     Period,
 )
+from tuner.ledger import Change, read_ledger
 from tuner.policy import Policy
 from tuner.price_lists import PriceBookError, find_book
 from tuner.replay import Tuned, WhatIf, fold_all, replay, what_if
@@ -204,6 +205,20 @@ def whatif_command(settings: Settings, /, **options: Any) -> None:
                as_json=options["as_json"])  # fmt: skip
 
 
+@click.command("ledger")
+@reads_history
+@click.pass_obj
+def ledger_command(settings: Settings, /, **options: Any) -> None:
+    """Every change of a function's size: what it was to save, and what it saved."""
+    adviser = find_adviser(settings, None, None)
+    changes = list(read_ledger(open_source(settings, options).read(), adviser))
+    rows = [{**_round(one), "at_ms": _tell(one.at_ms)} for one in changes]
+    if not rows and not options["as_json"]:
+        click.echo("No function changed its size in this period.")
+        return
+    print_rows(rows, as_json=options["as_json"])
+
+
 def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """A table for people, or JSON; the last row is the total."""
     if as_json:
@@ -223,7 +238,11 @@ def _format(figure: object) -> str:
     return f"{figure:,}" if isinstance(figure, int) else str(figure)
 
 
-def _round(row: Tuned | WhatIf) -> dict[str, Any]:
+def _tell(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds")
+
+
+def _round(row: Tuned | WhatIf | Change) -> dict[str, Any]:
     return {
         name: round(value, 9) if isinstance(value, float) else value
         for name, value in row._asdict().items()
@@ -262,4 +281,4 @@ def _check_latency(policy: Policy) -> None:
         raise click.ClickException("latency needs a ceiling: --latency-ms-max MILLISECONDS")
 
 
-COMMANDS = (report_command, backtest_command, replay_command, whatif_command)
+COMMANDS = (report_command, backtest_command, replay_command, whatif_command, ledger_command)

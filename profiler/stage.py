@@ -10,6 +10,7 @@ from shared.events import (
     InvocationRejected,
     InvocationRequested,
     InvocationTuned,
+    MemoryLimitChanged,
     ResultPublished,
     SandboxStarted,
     SandboxStopped,
@@ -32,6 +33,7 @@ def handle(event: Anything) -> tuple[Event, ...]:
             | InvocationRejected()
             | InvocationProfiled()
             | InvocationTuned()
+            | MemoryLimitChanged()
             | ResultPublished()
             | DeadLettered()
         ):

@@ -165,6 +165,7 @@ class Execution(Value, frozen=True):
     phases: Phases = Phases()
     answer: Answer = field(default_factory=Answer)
     input_bytes: int = 0  # of the input as JSON, or of `inputS3`; 0: not known
+    memory_auto: bool = False  # the function takes the tuner's current limit
 
 
 class Breakdown(Value, frozen=True):
@@ -253,6 +254,7 @@ class InvocationRequested(Event, frozen=True, tag=True):
     env_vars: dict[str, str] = {}
     network: Network = Network.EGRESS
     reply_to: str | None = None
+    memory_auto: bool = False  # the tuner's current limit is wanted; `memory_mb` until there is one
 
 
 class InvocationRejected(Event, frozen=True, tag=True):
@@ -307,6 +309,18 @@ class InvocationTuned(Event, frozen=True, tag=True):
     advice: Advice | None = None  # none for what never ran
 
 
+class MemoryLimitChanged(Event, frozen=True, tag=True):
+    """The tuner set the limit of a function that takes what it says; or took that back."""
+
+    function_id: str
+    from_mb: int
+    to_mb: int
+    action: str  # advice | safety | roll_back
+    reason: str
+    savings_percent: float = 0.0  # predicted, of the compute price; 0 for a roll-back
+    duration_ms_max: float | None = None  # a mean above it is taken back; None: not watched
+
+
 class ResultPublished(Event, frozen=True, tag=True):
     """The result can be read by its sender."""
 
@@ -335,6 +349,7 @@ Anything = (
     | InvocationFinished
     | InvocationProfiled
     | InvocationTuned
+    | MemoryLimitChanged
     | ResultPublished
     | DeadLettered
 )

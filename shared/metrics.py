@@ -77,6 +77,9 @@ CODE_FETCHES = Counter(
 )
 S3_CALLS = Counter("hearth_s3_calls", "Calls to S3, by stage.", ["stage"])
 FINDINGS = Counter("hearth_findings", "What the tuner noticed.", ["kind"])
+LIMIT_CHANGES = Counter(
+    "hearth_limit_changes", "Limits that the tuner set: advice, safety, roll_back.", ["action"]
+)
 SAVINGS = Gauge(
     "hearth_savings_usd_per_month",
     "Savings that the current advice promises, all functions.",

@@ -22,7 +22,9 @@ EXECUTIONS = Stream(
     "profiler",
 )
 PROFILES = Stream("profiles", "profiler", ("InvocationProfiled",), "tuner")
-RECOMMENDATIONS = Stream("recommendations", "tuner", ("InvocationTuned",), "publisher")
+RECOMMENDATIONS = Stream(
+    "recommendations", "tuner", ("InvocationTuned", "MemoryLimitChanged"), "publisher"
+)
 PUBLICATIONS = Stream("publications", "publisher", ("ResultPublished",), "ingest")
 # For people to look at; ingest handles it to settle the SQS message of what was buried.
 DEAD = Stream("dead", "any", ("DeadLettered",), "ingest")

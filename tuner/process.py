@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from shared import metrics
 from shared.backoff import Backoff
-from shared.events import Advice, Anything, Event
+from shared.events import Advice, Anything, Event, InvocationTuned, MemoryLimitChanged
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
@@ -42,8 +42,10 @@ class Counter:
         """As the tuner."""
         outputs = self._tuner.handle(event)
         for output in outputs:
-            if output.advice is not None:
+            if isinstance(output, InvocationTuned) and output.advice is not None:
                 self._count(output.execution.function_id, output.advice)
+            if isinstance(output, MemoryLimitChanged):
+                metrics.LIMIT_CHANGES.labels(output.action).inc()
         return outputs
 
     def _count(self, function_id: str, advice: Advice) -> None:

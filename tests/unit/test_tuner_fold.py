@@ -212,7 +212,7 @@ def test_a_hundred_thousand_events() -> None:
     last: dict[str, bytes] = {}
     began = time.process_time()
     for event in history:
-        last[event.execution.function_id] = encode(*steady.handle(event))
+        last[event.execution.function_id] = encode(steady.handle(event)[0])
     print(f"advised on {len(history) / (time.process_time() - began):,.0f} events a second")
 
     final = {event.execution.function_id: event for event in history}
@@ -222,8 +222,8 @@ def test_a_hundred_thousand_events() -> None:
     for number, event in enumerate(history):
         if id(event) in ends:
             function_id = event.execution.function_id
-            assert last[function_id] == encode(*restored.handle(event))
-            assert last[function_id] == encode(*resumed.handle(event))
+            assert last[function_id] == encode(restored.handle(event)[0])
+            assert last[function_id] == encode(resumed.handle(event)[0])
             continue
         restored.restore(event)
         if number == 50_000:
