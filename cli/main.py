@@ -23,6 +23,7 @@ PROCESSES = {
     "executor": "executor.process",
     "profiler": "profiler.process",
     "tuner": "tuner.process",
+    "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
     "metrics": "shared.metrics_server",
 }
@@ -81,6 +82,9 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
         return (error,)
     if process == "tuner":
         error = importlib.import_module("tuner.price_lists").PriceBookError
+        return (error,)
+    if process == "replay":
+        error = importlib.import_module("tuner.replay_schedule").ReplayCronError
         return (error,)
     return ()
 

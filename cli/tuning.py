@@ -3,6 +3,7 @@
 Not here: any figure; each command reads a history and prints what the tuner made of it.
 """
 
+import importlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -205,6 +206,19 @@ def whatif_command(settings: Settings, /, **options: Any) -> None:
                as_json=options["as_json"])  # fmt: skip
 
 
+@click.command("refresh")
+@click.pass_obj
+def refresh_command(settings: Settings, /) -> None:
+    """Fold all history into new models now; a running tuner goes on from them."""
+    # APScheduler is imported by those alone who need it.
+    schedule = importlib.import_module("tuner.replay_schedule")
+    try:
+        count = schedule.refresh(settings, lambda done: click.echo(f"{done:,} invocations folded"))
+    except (schedule.ReplayRunningError, HistoryError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{count:,} functions refreshed")
+
+
 @click.command("ledger")
 @reads_history
 @click.pass_obj
@@ -281,4 +295,11 @@ def _check_latency(policy: Policy) -> None:
         raise click.ClickException("latency needs a ceiling: --latency-ms-max MILLISECONDS")
 
 
-COMMANDS = (report_command, backtest_command, replay_command, whatif_command, ledger_command)
+COMMANDS = (
+    report_command,
+    backtest_command,
+    replay_command,
+    whatif_command,
+    ledger_command,
+    refresh_command,
+)

@@ -3,6 +3,7 @@
 from profiler.profile import estimate_profile
 from shared.events import (
     Anything,
+    CostModelRefreshed,
     DeadLettered,
     Event,
     InvocationFinished,
@@ -34,6 +35,7 @@ def handle(event: Anything) -> tuple[Event, ...]:
             | InvocationProfiled()
             | InvocationTuned()
             | MemoryLimitChanged()
+            | CostModelRefreshed()
             | ResultPublished()
             | DeadLettered()
         ):

@@ -321,6 +321,15 @@ class MemoryLimitChanged(Event, frozen=True, tag=True):
     duration_ms_max: float | None = None  # a mean above it is taken back; None: not watched
 
 
+class CostModelRefreshed(Event, frozen=True, tag=True):
+    """A function was folded anew from all its history; a tuner goes on from there."""
+
+    function_id: str
+    until_entry: str  # of `profiles`: the last entry that is folded in
+    invocation_count: int
+    state: bytes  # as the tuner saves it
+
+
 class ResultPublished(Event, frozen=True, tag=True):
     """The result can be read by its sender."""
 
@@ -350,6 +359,7 @@ Anything = (
     | InvocationProfiled
     | InvocationTuned
     | MemoryLimitChanged
+    | CostModelRefreshed
     | ResultPublished
     | DeadLettered
 )

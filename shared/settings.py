@@ -71,6 +71,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     tuner_objective: Literal["cost", "balanced", "speed", "latency"] = "balanced"
     tuner_latency_ms_max: Annotated[int, Meta(ge=0)] = 0
     price_book: str = "lambda-x86-us-east-1"
+    replay_cron: str = "17 3 * * *"
+    archive_dir: str = ""
     # publisher
     result_ttl_s: Positive = 86_400
     s3_writers: Positive = 8

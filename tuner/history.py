@@ -8,7 +8,7 @@ with the columns of `columns.SCHEMA`; the date is that of the entry, in UTC, so 
 order in them are the order of the log.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -53,14 +53,18 @@ class History(Protocol):
 class LiveHistory:
     """What is still in the stream `profiles`. Raises LogUnavailableError."""
 
-    def __init__(self, log: Log, partitions: int) -> None:
+    def __init__(self, log: Log, partitions: int, last: Mapping[int, str] | None = None) -> None:
+        """`last`: by partition, the entry to end with; everything where none is named."""
         self._log = log
         self._partitions = partitions
+        self._last = last or {}
 
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
         """See `History`."""
         for partition in range(self._partitions):
-            for payload in self._log.entries(PROFILES, partition):
+            for _, payload in self._log.entries(
+                PROFILES, partition, self._last.get(partition, "+")
+            ):
                 try:
                     event = decode(payload)
                 except UndecodableError:

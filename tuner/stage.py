@@ -9,6 +9,7 @@ from msgspec import Struct, msgpack
 from shared.events import (
     Advice,
     Anything,
+    CostModelRefreshed,
     DeadLettered,
     InvocationFinished,
     InvocationProfiled,
@@ -84,6 +85,10 @@ class Tuner:
         """What is known of a function."""
         return self._states.get(function_id, EMPTY)
 
+    def know(self, function_id: str, state: FunctionState) -> None:
+        """Go on with a state that was folded elsewhere."""
+        self._states[function_id] = state
+
     def save(self) -> bytes:
         """Everything that is known, as bytes; equal knowledge gives equal bytes."""
         states, controls = sorted(self._states.items()), sorted(self._controls.items())
@@ -135,6 +140,7 @@ def _accept(event: Anything) -> InvocationProfiled:
             | InvocationFinished()
             | InvocationTuned()
             | MemoryLimitChanged()
+            | CostModelRefreshed()
             | ResultPublished()
             | DeadLettered()
         ):
