@@ -46,7 +46,7 @@ SIZES_MB = (128, 192, 256, 512, 768, 1024, 1769, 2560)
 MB_PER_CORE = 1769
 PERIOD_US = 20_000
 SECONDS_MAX = 60
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.1
 CLOCK_TICKS = 100
 
 FAMILIES = {
@@ -94,7 +94,6 @@ class Host:
             time.sleep(_LOOK_SECONDS)
             if self.used_us() - began_us <= cores_max * (time.monotonic() - began) * 1e6:
                 return
-            time.sleep(1.0)
 
     def used_us(self) -> int:
         """CPU time of everything so far."""
@@ -229,12 +228,12 @@ def measure(
             if not left:
                 break
             generator.shuffle(left)
-            if options.calm:
-                host.wait_for_calm(options.calm)
             choice = INPUT_SIZES.get(function.name, (1.0,))
             size = choice[number % len(choice)]
             for seat in left:
                 time.sleep(0.06 + 0.04 * generator.random())  # the debt of a throttled call
+                if options.calm:
+                    host.wait_for_calm(options.calm)
                 run = seat.call(number, size, host)
                 done[seat.limits.memory_mb] += is_usable(run)
                 file.write(format_run(run))
@@ -249,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--rounds-max", type=int, default=60)
     parser.add_argument("--calm", type=float, default=0.0, metavar="CORES",
-                        help="begin a round only while others use less than this")  # fmt: skip
+                        help="begin a call only while others use less than this")  # fmt: skip
     parser.add_argument("--sizes", type=lambda text: [int(one) for one in text.split(",")],
                         default=list(SIZES_MB))  # fmt: skip
     parser.add_argument("--functions", type=lambda text: text.split(","), default=[])

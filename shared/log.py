@@ -230,7 +230,7 @@ class Log:
         """The last entry before which the stream's group has handled everything."""
         last, pending = self._position(stream, partition)
         if not pending:
-            return last
+            return str(last)
         first = min(pending, key=_sortable)
         before = "0-0"
         for entry_id, _ in self.entries(stream, partition, f"({first.decode()}"):
