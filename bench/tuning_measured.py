@@ -8,16 +8,17 @@ from all the others, so no function is predicted with anything that was learnt f
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from bench.measured import Run
 from bench.tuning_scores import Score, Trial, score
-from tuner.anatomy import dissect, predict_us
-from tuner.bandwidth import Kernel
+from tuner.anatomy import Anatomy, dissect, predict_us
+from tuner.bandwidth import KERNEL, MB_PER_CORE, Kernel
 
 RUNS = 20
-RUNS_MIN = 5
+RUNS_MIN = 10
 _GRID = [
     Kernel(*values)
     for values in itertools.product(
@@ -59,8 +60,10 @@ def score_measured(functions: Sequence[Measured]) -> list[Score]:
     trials = [trial for of in by_family.values() for trial in of]
     bases = sorted({base for _, base in trials})
     large = [trial for trial, base in trials if base >= 256]
+    plain = [trial for one in functions for trial, base in try_all(one, None) if base >= 256]
     return [
         score("measured, from one size of 256 MB and up", large),
+        score("  the same by waiting + CPU / share", plain),
         *(
             score(f"measured, from {base} MB", [one for one, from_mb in trials if from_mb == base])
             for base in bases
@@ -73,8 +76,8 @@ def score_measured(functions: Sequence[Measured]) -> list[Score]:
     ]
 
 
-def try_all(function: Measured, kernel: Kernel) -> list[tuple[Trial, int]]:
-    """The function predicted from each of its sizes, and that size."""
+def try_all(function: Measured, kernel: Kernel | None) -> list[tuple[Trial, int]]:
+    """The function predicted from each of its sizes, and that size; plainly without a kernel."""
     actual = {
         size: statistics.fmean(run.run_us for run in runs) / 1_000
         for size, runs in function.sizes.items()
@@ -85,11 +88,22 @@ def try_all(function: Measured, kernel: Kernel) -> list[tuple[Trial, int]]:
         cpu_us = statistics.fmean(run.cpu_user_us + run.cpu_system_us for run in runs)
         throttled_us = statistics.fmean(run.throttled_us for run in runs)
         run_us = statistics.fmean(run.run_us for run in runs)
-        anatomy = dissect(base, runs[0].period_us, run_us, (cpu_us, throttled_us), kernel)
-        predicted = {size: predict_us(anatomy, size, kernel) / 1_000 for size in actual}
+        anatomy = dissect(base, runs[0].period_us, run_us, (cpu_us, throttled_us), kernel or KERNEL)
+        predict = partial(predict_us, anatomy, kernel=kernel) if kernel else _make_plain(anatomy)
+        predicted = {size: predict(size) / 1_000 for size in actual}
         name = f"{function.name} from {base}"
         trials.append((Trial(name, frozenset([base]), predicted, actual), base))
     return trials
+
+
+def _make_plain(anatomy: Anatomy) -> Callable[[int], float]:
+    """The usual model: waiting stays, CPU time is divided by the share."""
+    work = anatomy.work
+
+    def predict(memory_mb: int) -> float:
+        return work.waiting_us + work.cpu_us / min(memory_mb / MB_PER_CORE, work.cores)
+
+    return predict
 
 
 def learn(functions: Sequence[Measured]) -> Kernel:

@@ -13,9 +13,10 @@ from shared.codec import UndecodableError, decode
 from shared.events import CostModelRefreshed, derive_event_id
 from shared.log import Log
 from shared.topology import MODELS, PROFILES, partition_of
+from tuner.accumulator import Accumulator
 from tuner.facts import Facts
 from tuner.history import ArchiveHistory, History, JoinedHistory, LiveHistory
-from tuner.state import EMPTY, FunctionState, apply_facts, save
+from tuner.state import FunctionState, save
 
 _TELL_EVERY = 100_000
 
@@ -39,14 +40,18 @@ def fold_states(
     history: Iterable[tuple[str, Facts]], progress: Progress = lambda _: None
 ) -> dict[str, FunctionState]:
     """The state of each function; `progress` hears how many events are folded, now and then."""
-    states: dict[str, FunctionState] = {}
+    accumulators: dict[str, Accumulator] = {}
     count = 0
-    for count, (function_id, facts) in enumerate(history, start=1):
-        states[function_id] = apply_facts(states.get(function_id, EMPTY), facts)
+    for function_id, facts in history:
+        accumulator = accumulators.get(function_id)
+        if accumulator is None:
+            accumulator = accumulators[function_id] = Accumulator()
+        accumulator.add(facts)
+        count += 1
         if count % _TELL_EVERY == 0:
             progress(count)
     progress(count)
-    return states
+    return {function_id: one.freeze() for function_id, one in accumulators.items()}
 
 
 def make_models(

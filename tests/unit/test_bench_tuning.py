@@ -106,7 +106,7 @@ def test_a_file_of_measurements_is_scored(tmp_path: Path) -> None:
         make_run(size, 40_000 + 10_000 * number, function=f"f{number}", family=f"family{number}")
         for number in range(3)
         for size in (128, 256, 512, 1769)
-        for _ in range(6)
+        for _ in range(12)
     ]
     file = tmp_path / "measured.csv"
     text = "# made by a test\n" + format_row(Run.__struct_fields__) + "".join(map(format_run, runs))

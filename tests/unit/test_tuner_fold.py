@@ -14,12 +14,14 @@ from shared.codec import encode
 from shared.events import InvocationProfiled, Outcome, Start
 from tests.unit.test_tuner import MIB, events, grant, make_event
 from tuner import histogram
+from tuner.accumulator import Accumulator
+from tuner.facts import has_run, read_facts
 from tuner.histogram import BOUNDS_KIB, DAY_MS, DAYS_MAX
 from tuner.inputs import InputSums, add_input, fit_peak, fit_run, merge_inputs
 from tuner.leak import SANDBOXES_MAX, Track, find_leak, follow
 from tuner.samples import BOUNDS_US, Sums, add_run, estimate_run_percentile_us, merge_sums
 from tuner.stage import Tuner
-from tuner.state import apply, fold, resume, save
+from tuner.state import EMPTY, apply, apply_facts, fold, resume, save
 
 Needs = st.lists(
     st.tuples(st.integers(0, 40 * DAY_MS), st.integers(0, 12 << 30)), min_size=1, max_size=40
@@ -163,6 +165,22 @@ def test_a_saved_state_goes_on(history: list[InvocationProfiled], split: int) ->
 
     assert save(whole) == save(resumed)
     assert whole == resumed
+
+
+@given(history=st.lists(events(), max_size=40))
+def test_the_fold_in_place_is_the_fold(history: list[InvocationProfiled]) -> None:
+    """Whatever comes: more sizes, days and sandboxes than are kept, failures, readings missing."""
+    accumulator, state = Accumulator(), EMPTY
+    for number, event in enumerate(event for event in history if has_run(event)):
+        facts = read_facts(event)._replace(
+            sandbox_id=f"s{number % 7}",
+            baseline_bytes=(number * 7919 % 13) << 20,
+            input_bytes=number * 31 % 5,
+            memory_mb=event.execution.limits.memory_mb + number % 11,  # type: ignore[union-attr]
+        )
+        accumulator.add(facts)
+        state = apply_facts(state, facts)
+        assert save(state) == save(accumulator.freeze())
 
 
 def make_history(count: int) -> list[InvocationProfiled]:
