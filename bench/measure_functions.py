@@ -11,6 +11,8 @@ Resumable: what is in the file already is not run again. It runs until each func
 
 import argparse
 import json
+import os
+import platform
 import socket
 import sys
 import tempfile
@@ -240,6 +242,15 @@ def measure(
             file.flush()
 
 
+def describe_host(sandbox: str) -> str:
+    """The lines at the head of a file: how it was made, and where."""
+    host = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}"
+    return (
+        f"# made by python -m bench.measure_functions, sandbox {sandbox}; {host}\n"
+        "# one line a call, in order; bench/measured.py says what the columns are and which count\n"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is missing in the file."""
     parser = argparse.ArgumentParser(prog="python -m bench.measure_functions")
@@ -255,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     functions = [Function(n, family) for family, names in FAMILIES.items() for n in names]
     if not options.out.exists():
-        options.out.write_text(format_row(Run.__struct_fields__))
+        options.out.write_text(describe_host(options.sandbox) + format_row(Run.__struct_fields__))
     runs = [run for run in read_runs(options.out) if is_usable(run)]
     done = Counter((run.function, run.memory_mb) for run in runs)
     with tempfile.TemporaryDirectory() as state:

@@ -11,7 +11,7 @@ from collections import deque
 from tuner import histogram
 from tuner.facts import Facts
 from tuner.histogram import BOUNDS_KIB, DAY_MS, DAYS_MAX, KIBIBYTE, Day
-from tuner.inputs import InputSums, add_input
+from tuner.inputs import InputSums
 from tuner.leak import SANDBOXES_MAX, Track
 from tuner.samples import BOUNDS_US, SizeSamples, Sums
 from tuner.state import EVIDENCE_MAX, SIZES_MAX, FunctionState
@@ -61,7 +61,7 @@ class Accumulator:
         self._calls = self._colds = self._peaks = self._durations = self._failed_mb = 0
         self._first_ms = self._last_ms = 0
         self._days: dict[int, tuple[list[int], dict[int, int]]] = {}  # highest peak, counts
-        self._inputs = InputSums()
+        self._inputs = [0] * len(InputSums.__struct_fields__)
         self._sizes: dict[Grant, tuple[_Total, _Total]] = {}  # warm, cold; last seen last
         self._sandboxes: dict[str, list[int]] = {}  # the fields of a Track; last seen last
         self._evidence: deque[str] = deque(maxlen=EVIDENCE_MAX)
@@ -98,7 +98,7 @@ class Accumulator:
             first_at_ms=self._first_ms,
             last_at_ms=self._last_ms,
             days=self._freeze_days(),
-            inputs=self._inputs,
+            inputs=InputSums(*self._inputs),
             sizes=tuple(
                 SizeSamples(
                     memory_mb=memory_mb,
@@ -136,9 +136,20 @@ class Accumulator:
         self._sizes[grant] = totals
         totals[facts.is_cold].add(facts)
         if facts.input_bytes and facts.peak_bytes is not None and not facts.is_cold:
-            self._inputs = add_input(
-                self._inputs, facts.input_bytes, facts.peak_bytes, facts.run_us
-            )
+            self._add_input(facts.input_bytes, facts.peak_bytes >> 10, facts.run_us)
+
+    def _add_input(self, x: int, peak_kib: int, run_us: int) -> None:
+        sums = self._inputs
+        sums[0] += 1
+        sums[1] += x
+        sums[2] += x * x
+        sums[3] += peak_kib
+        sums[4] += peak_kib * peak_kib
+        sums[5] += x * peak_kib
+        sums[6] += run_us
+        sums[7] += run_us * run_us
+        sums[8] += x * run_us
+        sums[9] = max(sums[9], x)
 
     def _follow(self, sandbox_id: str, baseline_bytes: int) -> None:
         fields = self._sandboxes.pop(sandbox_id, None)
