@@ -19,6 +19,7 @@ from tuner.bandwidth import KERNEL, MB_PER_CORE, Kernel
 
 RUNS = 20
 RUNS_MIN = 10
+LARGE_MB = 256
 _GRID = [
     Kernel(*values)
     for values in itertools.product(
@@ -59,8 +60,8 @@ def score_measured(functions: Sequence[Measured]) -> list[Score]:
         by_family[family] = [trial for one in own for trial in try_all(one, kernel)]
     trials = [trial for of in by_family.values() for trial in of]
     bases = sorted({base for _, base in trials})
-    large = [trial for trial, base in trials if base >= 256]
-    plain = [trial for one in functions for trial, base in try_all(one, None) if base >= 256]
+    large = [trial for trial, base in trials if base >= LARGE_MB]
+    plain = [trial for one in functions for trial, base in try_all(one, None) if base >= LARGE_MB]
     return [
         score("measured, from one size of 256 MB and up", large),
         score("  the same by waiting + CPU / share", plain),
@@ -69,9 +70,9 @@ def score_measured(functions: Sequence[Measured]) -> list[Score]:
             for base in bases
         ),
         *(
-            score(f"measured, family {family}", [one for one, base in of if base >= 256])
+            score(f"measured, family {family}", [one for one, base in of if base >= LARGE_MB])
             for family, of in by_family.items()
-            if any(base >= 256 for _, base in of)
+            if any(base >= LARGE_MB for _, base in of)
         ),
     ]
 
@@ -79,21 +80,29 @@ def score_measured(functions: Sequence[Measured]) -> list[Score]:
 def try_all(function: Measured, kernel: Kernel | None) -> list[tuple[Trial, int]]:
     """The function predicted from each of its sizes, and that size; plainly without a kernel."""
     actual = {
-        size: statistics.fmean(run.run_us for run in runs) / 1_000
+        size: _average(runs, lambda run: run.run_us) / 1_000
         for size, runs in function.sizes.items()
     }
     trials = []
     for base, all_runs in function.sizes.items():
         runs = all_runs[:RUNS]
-        cpu_us = statistics.fmean(run.cpu_user_us + run.cpu_system_us for run in runs)
-        throttled_us = statistics.fmean(run.throttled_us for run in runs)
-        run_us = statistics.fmean(run.run_us for run in runs)
+        cpu_us = _average(runs, lambda run: run.cpu_user_us + run.cpu_system_us)
+        throttled_us = _average(runs, lambda run: run.throttled_us)
+        run_us = _average(runs, lambda run: run.run_us)
         anatomy = dissect(base, runs[0].period_us, run_us, (cpu_us, throttled_us), kernel or KERNEL)
         predict = partial(predict_us, anatomy, kernel=kernel) if kernel else _make_plain(anatomy)
         predicted = {size: predict(size) / 1_000 for size in actual}
         name = f"{function.name} from {base}"
         trials.append((Trial(name, frozenset([base]), predicted, actual), base))
     return trials
+
+
+def _average(runs: Sequence[Run], read: Callable[[Run], int]) -> float:
+    """The mean over the inputs of the mean of each: the runs that count are not of one mix."""
+    by_input: dict[float, list[int]] = {}
+    for run in runs:
+        by_input.setdefault(run.size, []).append(read(run))
+    return statistics.fmean(statistics.fmean(of_input) for of_input in by_input.values())
 
 
 def _make_plain(anatomy: Anatomy) -> Callable[[int], float]:
@@ -107,13 +116,14 @@ def _make_plain(anatomy: Anatomy) -> Callable[[int], float]:
 
 
 def learn(functions: Sequence[Measured]) -> Kernel:
-    """The numbers of the grid that predict `functions` best, in the mean of all bases."""
+    """The numbers of the grid that predict `functions` best from the usual sizes."""
 
     def miss(kernel: Kernel) -> float:
         errors = [
             error
             for one in functions
-            for trial, _ in try_all(one, kernel)
+            for trial, base in try_all(one, kernel)
+            if base >= LARGE_MB
             for error in trial.errors
         ]
         return statistics.fmean(errors)
