@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from cli.dead import dead
+from cli.tuning import COMMANDS
 from shared.inbox import LogUnavailableError
 from shared.logging import set_up
 from shared.settings import Settings, SettingsError, load_from_process, name_metrics_folder
@@ -22,6 +23,7 @@ PROCESSES = {
     "executor": "executor.process",
     "profiler": "profiler.process",
     "tuner": "tuner.process",
+    "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
     "metrics": "shared.metrics_server",
 }
@@ -78,6 +80,12 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
     if process == "executor":
         error = importlib.import_module("executor.sandbox").SandboxError
         return (error,)
+    if process == "tuner":
+        error = importlib.import_module("tuner.price_lists").PriceBookError
+        return (error,)
+    if process == "replay":
+        error = importlib.import_module("tuner.replay_schedule").ReplayCronError
+        return (error,)
     return ()
 
 
@@ -90,6 +98,8 @@ def _announce(settings: Settings, process: str, folder: Path) -> None:
 
 
 main.add_command(dead)
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -127,6 +127,8 @@ def finish(
         worker_id=worker_id,
         sandbox_id=ending.sandbox_id,
         reply_to=request.reply_to,
+        memory_auto=request.memory_auto,
+        input_bytes=_count_input(invocation),
         limits=limits,
         phases=Phases(
             queued_us=invocation.queued_us,
@@ -149,6 +151,12 @@ def finish(
         ),
     )
     return _finished(request, execution, ending.readings, now_ms)
+
+
+def _count_input(invocation: Invocation) -> int:
+    if invocation.input is not None:
+        return invocation.input.version.size_bytes
+    return len(bytes(invocation.request.input))
 
 
 @dataclass(frozen=True, slots=True)

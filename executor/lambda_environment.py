@@ -6,6 +6,7 @@ adds it. Bootstraps of our own set theirs themselves, by the same rule.
 
 from typing import NamedTuple
 
+from executor.exchange import ENVIRONMENT
 from executor.frames import Head
 
 _ACCOUNT = "000000000000"
@@ -44,6 +45,7 @@ def describe_environment(head: Head) -> dict[str, str]:
         "AWS_LAMBDA_LOG_STREAM_NAME": head["sandbox_id"],
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        **ENVIRONMENT,
     }
     return {"TZ": ":UTC", **given, **{name: str(value) for name, value in platform.items()}}
 

@@ -86,6 +86,7 @@ def read_request(fields: Fields, origin: Origin, settings: Settings) -> Invocati
         network=_read_network(fields),
         reuse=_read_reuse(fields),
         reply_to=read_reply_to(fields, origin.request_id),
+        memory_auto=fields.value("memoryMb") == "auto",
     )
 
 
@@ -111,8 +112,8 @@ def _read_code(fields: Fields, settings: Settings) -> Code:
 
 def _read_memory(fields: Fields) -> int:
     size = fields.value("memoryMb")
-    # "auto" asks for the limit that the tuner recommends. This stage knows no advice, so it asks
-    # for the least until the tuner's limit is known; the executor, which does, may grant another.
+    # "auto" asks for the limit that the tuner recommends (`memory_auto`). This stage knows no
+    # advice, so it asks for the least; the executor grants the tuner's limit once there is one.
     if size is None or size == "auto":
         return MEMORY_MB_DEFAULT
     span = f'{MEMORY_MB_MIN} to {MEMORY_MB_MAX} or "auto"'

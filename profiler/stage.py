@@ -3,6 +3,7 @@
 from profiler.profile import estimate_profile
 from shared.events import (
     Anything,
+    CostModelRefreshed,
     DeadLettered,
     Event,
     InvocationFinished,
@@ -10,6 +11,7 @@ from shared.events import (
     InvocationRejected,
     InvocationRequested,
     InvocationTuned,
+    MemoryLimitChanged,
     ResultPublished,
     SandboxStarted,
     SandboxStopped,
@@ -32,6 +34,8 @@ def handle(event: Anything) -> tuple[Event, ...]:
             | InvocationRejected()
             | InvocationProfiled()
             | InvocationTuned()
+            | MemoryLimitChanged()
+            | CostModelRefreshed()
             | ResultPublished()
             | DeadLettered()
         ):

@@ -14,7 +14,13 @@ from typing import Protocol
 from publisher.document import STATUS, build_document, document_key
 from publisher.writers import Writers
 from shared import metrics
-from shared.events import InvocationTuned, ResultPublished, S3Object, derive_event_id
+from shared.events import (
+    InvocationTuned,
+    MemoryLimitChanged,
+    ResultPublished,
+    S3Object,
+    derive_event_id,
+)
 from shared.inbox import Delivery, Inbox
 from shared.log import PublishedResult
 from shared.runner import take_event
@@ -85,6 +91,8 @@ class Publisher:
             if isinstance(event, InvocationTuned):
                 work = Work(delivery, event, build_document(event), document_key(event))
                 self.unannounced.append(work)
+            elif isinstance(event, MemoryLimitChanged):
+                self.inbox.commit(delivery, ())  # it is there for executors and for people
             elif event is not None:
                 self.inbox.bury(delivery, f"{type(event).__name__} is no result")
 

@@ -77,6 +77,10 @@ class FindingKind(StrEnum):
     MEMORY_RISK = "memory_risk"
     RESOURCE_WASTE = "resource_waste"
     IO_BOUND = "io_bound"
+    CPU_BOUND = "cpu_bound"
+    CPU_THROTTLED = "cpu_throttled"
+    INIT_HEAVY = "init_heavy"
+    MEMORY_LEAK = "memory_leak"
 
 
 class Value(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,6 +168,8 @@ class Execution(Value, frozen=True):
     limits: Limits | None = None
     phases: Phases = Phases()
     answer: Answer = field(default_factory=Answer)
+    input_bytes: int = 0  # of the input as JSON, or of `inputS3`; 0: not known
+    memory_auto: bool = False  # the function takes the tuner's current limit
 
 
 class Breakdown(Value, frozen=True):
@@ -220,6 +226,12 @@ class Advice(Value, frozen=True):
     findings: tuple[Finding, ...] = ()
     tip: str = ""
     evidence_ids: tuple[str, ...] = ()  # event ids behind it, newest last
+    duration_ms_min: float | None = None  # of ten calls at `memory_mb`, nine last between these
+    duration_ms_max: float | None = None
+    savings_monthly_usd_min: float | None = None  # by what is uncertain of rate and duration
+    savings_monthly_usd_max: float | None = None
+    objective: str = ""  # cost | balanced | speed | latency
+    price_book: str = ""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -247,6 +259,7 @@ class InvocationRequested(Event, frozen=True, tag=True):
     network: Network = Network.EGRESS
     reuse: bool = True  # false: a sandbox for this invocation alone
     reply_to: str | None = None
+    memory_auto: bool = False  # the tuner's current limit is wanted; `memory_mb` until there is one
 
 
 class InvocationRejected(Event, frozen=True, tag=True):
@@ -301,6 +314,27 @@ class InvocationTuned(Event, frozen=True, tag=True):
     advice: Advice | None = None  # none for what never ran
 
 
+class MemoryLimitChanged(Event, frozen=True, tag=True):
+    """The tuner set the limit of a function that takes what it says; or took that back."""
+
+    function_id: str
+    from_mb: int
+    to_mb: int
+    action: str  # advice | safety | roll_back
+    reason: str
+    savings_percent: float = 0.0  # predicted, of the compute price; 0 for a roll-back
+    duration_ms_max: float | None = None  # a mean above it is taken back; None: not watched
+
+
+class CostModelRefreshed(Event, frozen=True, tag=True):
+    """A function was folded anew from all its history; a tuner goes on from there."""
+
+    function_id: str
+    until_entry: str  # of `profiles`: the last entry that is folded in
+    invocation_count: int
+    state: bytes  # as the tuner saves it
+
+
 class ResultPublished(Event, frozen=True, tag=True):
     """The result can be read by its sender."""
 
@@ -329,6 +363,8 @@ Anything = (
     | InvocationFinished
     | InvocationProfiled
     | InvocationTuned
+    | MemoryLimitChanged
+    | CostModelRefreshed
     | ResultPublished
     | DeadLettered
 )

@@ -66,6 +66,11 @@ def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
     return guarded
 
 
+def _sortable(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, number = entry_id.partition(b"-")
+    return int(milliseconds), int(number)
+
+
 class Log:
     """The streams and keys of one Redis. Every call raises LogUnavailableError without it."""
 
@@ -201,17 +206,42 @@ class Log:
 
     def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
         """Events that the stream's group has handled, oldest first: what its state rests on."""
-        name = key(stream, partition)
+        for _, payload in self.handled_entries(stream, partition):
+            yield payload
+
+    def handled_entries(self, stream: Stream, partition: int) -> Iterator[tuple[str, bytes]]:
+        """The same with their entry ids."""
         last, pending = self._position(stream, partition)
+        for entry_id, payload in self.entries(stream, partition, last):
+            if entry_id.encode() not in pending:
+                yield entry_id, payload
+
+    def entries(
+        self, stream: Stream, partition: int, last: str = "+"
+    ) -> Iterator[tuple[str, bytes]]:
+        """Entry id and event of all that is there up to `last`, oldest first, handled or not."""
         after = "-"
-        while True:
-            entries = self._range(name, after, last)
+        while entries := self._range(key(stream, partition), after, last):
             for entry_id, fields in entries:
                 after = f"({entry_id.decode()}"
-                if entry_id not in pending:
-                    yield fields[b"event"]
-            if not entries:
-                return
+                yield entry_id.decode(), fields[b"event"]
+
+    def settled_until(self, stream: Stream, partition: int) -> str:
+        """The last entry before which the stream's group has handled everything."""
+        last, pending = self._position(stream, partition)
+        if not pending:
+            return str(last)
+        first = min(pending, key=_sortable)
+        before = "0-0"
+        for entry_id, _ in self.entries(stream, partition, f"({first.decode()}"):
+            before = entry_id
+        return before
+
+    @_waiting_for_redis
+    def last_id(self, stream: Stream, partition: int) -> str:
+        """The id of the newest entry; 0-0 without any."""
+        newest: list[tuple[bytes, object]] = self._redis.xrevrange(key(stream, partition), count=1)
+        return str(newest[0][0].decode()) if newest else "0-0"
 
     @_waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -80,6 +80,9 @@ STREAMED = Counter(
     "hearth_streamed_bytes", "Bytes of inputs and output files: in, out.", ["direction"]
 )
 FINDINGS = Counter("hearth_findings", "What the tuner noticed.", ["kind"])
+LIMIT_CHANGES = Counter(
+    "hearth_limit_changes", "Limits that the tuner set: advice, safety, roll_back.", ["action"]
+)
 SAVINGS = Gauge(
     "hearth_savings_usd_per_month",
     "Savings that the current advice promises, all functions.",

@@ -73,6 +73,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     disk_reserve_mb: Annotated[int, Meta(ge=0)] = 1_024
     # tuner
     tip_language: Literal["en", "ko"] = "en"
+    tuner_objective: Literal["cost", "balanced", "speed", "latency"] = "balanced"
+    tuner_latency_ms_max: Annotated[int, Meta(ge=0)] = 0
+    price_book: str = "lambda-x86-us-east-1"
+    replay_cron: str = "17 3 * * *"
+    archive_dir: str = ""
     # publisher
     result_ttl_s: Positive = 86_400
     s3_writers: Positive = 8
@@ -173,6 +178,12 @@ def name_metrics_folder(folder: Path) -> None:
 
 
 def _check_relations(settings: Settings) -> None:
+    if settings.tuner_objective == "latency" and not settings.tuner_latency_ms_max:
+        message = (
+            "TUNER_LATENCY_MS_MAX: missing, but TUNER_OBJECTIVE is latency. "
+            "Set the milliseconds in .env that nineteen calls of twenty should keep."
+        )
+        raise SettingsError(message)
     if settings.sqs_queue_url and not settings.aws_endpoint_url:
         for field in ("s3_code_bucket", "s3_output_bucket"):
             if not getattr(settings, field):

@@ -22,12 +22,16 @@ EXECUTIONS = Stream(
     "profiler",
 )
 PROFILES = Stream("profiles", "profiler", ("InvocationProfiled",), "tuner")
-RECOMMENDATIONS = Stream("recommendations", "tuner", ("InvocationTuned",), "publisher")
+RECOMMENDATIONS = Stream(
+    "recommendations", "tuner", ("InvocationTuned", "MemoryLimitChanged"), "publisher"
+)
+# Not consumed in a group: a tuner reads the latest of each function when it takes over.
+MODELS = Stream("models", "replay", ("CostModelRefreshed",), "tuner")
 PUBLICATIONS = Stream("publications", "publisher", ("ResultPublished",), "ingest")
 # For people to look at; ingest handles it to settle the SQS message of what was buried.
 DEAD = Stream("dead", "any", ("DeadLettered",), "ingest")
 
-STREAMS = (REQUESTS, EXECUTIONS, PROFILES, RECOMMENDATIONS, PUBLICATIONS, DEAD)
+STREAMS = (REQUESTS, EXECUTIONS, PROFILES, RECOMMENDATIONS, MODELS, PUBLICATIONS, DEAD)
 
 # Every key of the log, by pattern; `docs/operations.md` explains each, a test compares.
 KEY_PATTERNS = (

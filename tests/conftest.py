@@ -1,5 +1,11 @@
 """Fixtures for all tests: real servers, started once."""
 
+from hypothesis import settings
+
+# No deadline for an example: it would measure the machine and its neighbours.
+settings.register_profile("hearth", deadline=None)
+settings.load_profile("hearth")
+
 pytest_plugins = [
     "tests.fixtures_aws",
     "tests.fixtures_redis",

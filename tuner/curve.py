@@ -1,96 +1,137 @@
-"""How long a function runs at another memory size: d(m) from where its time went.
+"""How long a function runs at another memory size: d(m) from every size that was really seen.
 
-Not here: what that costs (`prices`), which size is best (`choice`).
+Not here: where the time went at one size (`anatomy`), what it costs (`prices`), which size is best
+(`choice`).
 
-CPU comes in periods: at m MB a function gets `q = period * m / 1769` of CPU time in each and is
-stopped for the rest once that is used up. A burst within q is not slowed at all; a longer one takes
-a whole period for every q but the last. Waiting takes as long at any size. What several threads use
-at once is seen in the measurement itself: CPU and throttled time together pass the wall clock.
+Each size seen predicts all others. Between two of them the curve goes from the prediction of the
+one to that of the other, evenly over log m, so that it passes through both; outside it is the
+prediction of the nearest. So every size observed corrects the curve.
 """
 
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
-from tuner.state import MB_PER_CORE, QUOTA_US_MIN, SizeSamples, Sums, is_proportional
+from shared.events import Limits
+from tuner.anatomy import Anatomy, dissect, find_unstalled_mb, predict_us
+from tuner.knee import logarithm
+from tuner.samples import SizeSamples, Sums, estimate_run_percentile_us, is_proportional
 
-_PARALLEL_PERMILLE_MIN = 1_250  # below, it is the edges of the readings and not a second thread
+_RUNS_MIN = 5  # fewer do not correct a size of which there are more
+# What predictions missed by on the measured functions, half of them by less (`docs/tuning.md`).
+_MODEL_ERROR = 0.07
+_FEW_RUNS_ERROR = 0.10
+
+
+class Spread(NamedTuple):
+    """The 5th and 95th percentile of the runs, over their mean."""
+
+    low: float
+    high: float
+    runs: int
 
 
 class Curve(NamedTuple):
-    """The mean invocation at the size that it was measured at; times in microseconds.
+    """Through the mean invocations seen; ascending by memory."""
 
-    `busy + stalled + waiting` is the run. With `period_us` 0 the CPU does not depend on memory.
+    points: tuple[Anatomy, ...]
+    excess_us: float  # by which the mean billed millisecond exceeds the mean duration
+    spread: Spread
+
+
+def estimate_curve(sizes: tuple[SizeSamples, ...], limits: Limits) -> Curve | None:
+    """The curve for a function that now runs under `limits`; None before any run was timed.
+
+    From the grants of the same kind as the present one, of warm starts where there are any.
     """
-
-    memory_mb: int
-    period_us: int
-    run_us: int
-    cpu_us: int
-    busy_us: int
-    stalled_us: int
-    waiting_us: int
-    parallel_permille: int = 1_000  # cores that it keeps busy at once, in thousandths
-
-
-def estimate_curve(samples: SizeSamples) -> Curve:
-    """The curve through the mean of `samples`, of warm starts where there are any."""
-    sums = samples.warm if samples.warm.count else samples.cold
-    assert sums.count, "samples are made with their first duration"
-    run_us = max(sums.run_us // sums.count, 1)
-    if not is_proportional(samples):
-        return Curve(samples.memory_mb, 0, run_us, 0, 0, 0, run_us)
-    cpu_us, throttled_us = sums.cpu_us // sums.count, sums.throttled_us // sums.count
-    parallel = _estimate_parallelism(sums)
-    busy_us = min(cpu_us * 1_000 // parallel, run_us)
-    stalled_us = min(throttled_us * 1_000 // parallel, run_us - busy_us)
+    proportional = is_proportional(limits.memory_mb, limits.cpu_quota_us, limits.cpu_period_us)
+    same = [samples for samples in sizes if _is_like(samples, limits, proportional=proportional)]
+    usable = _choose_usable(same or list(sizes[-1:]), limits.memory_mb)
+    if not usable:
+        return None
+    points = {samples.memory_mb: _dissect(samples) for samples in usable}
+    nearest = min(usable, key=lambda one: (abs(one.memory_mb - limits.memory_mb), one.memory_mb))
+    sums = _pick(nearest)
     return Curve(
-        memory_mb=samples.memory_mb,
-        period_us=samples.cpu_period_us,
-        run_us=run_us,
-        cpu_us=cpu_us,
-        busy_us=busy_us,
-        stalled_us=stalled_us,
-        waiting_us=run_us - busy_us - stalled_us,
-        parallel_permille=parallel,
+        points=tuple([points[memory_mb] for memory_mb in sorted(points)]),
+        excess_us=max((sums.billed_ms * 1_000 - sums.run_us) / sums.count, 0.0),
+        spread=_estimate_spread(sums),
     )
 
 
 def predict_run_us(curve: Curve, memory_mb: int) -> int:
-    """The mean duration at `memory_mb`; at the measured size exactly what was measured.
-
-    Careful both ways: a smaller size is predicted as if all CPU time came in one burst, and a
-    larger one takes away no more than the throttling that was seen.
-    """
-    if curve.period_us == 0 or memory_mb == curve.memory_mb:
-        return curve.run_us
-    quota_us = memory_mb * curve.period_us // MB_PER_CORE
-    quota_us = max(quota_us, QUOTA_US_MIN)
-    burst_us = stretch_burst(curve.cpu_us, quota_us, curve.period_us, curve.parallel_permille)
-    stretched_us, stalled_us = burst_us - curve.busy_us, curve.stalled_us
-    # Nothing but the larger stall for a smaller size, nothing but the smaller for a larger.
-    if (stretched_us > stalled_us) == (memory_mb < curve.memory_mb):
-        stalled_us = max(0, stretched_us)
-    return max(curve.run_us - curve.stalled_us + stalled_us, 1)
+    """The mean duration at `memory_mb`; at a size seen exactly what was measured there."""
+    points = curve.points
+    if memory_mb <= points[0].memory_mb:
+        return max(round(predict_us(points[0], memory_mb)), 1)
+    for low, high in pairwise(points):
+        if memory_mb <= high.memory_mb:
+            if memory_mb == high.memory_mb:
+                return max(round(high.run_us), 1)
+            start = _logarithm(low.memory_mb)
+            part = (_logarithm(memory_mb) - start) / (_logarithm(high.memory_mb) - start)
+            left, right = predict_us(low, memory_mb), predict_us(high, memory_mb)
+            return max(round(left + part * (right - left)), 1)
+    return max(round(predict_us(points[-1], memory_mb)), 1)
 
 
-def stretch_burst(cpu_us: int, quota_us: int, period_us: int, parallel_permille: int = 1000) -> int:
-    """Wall time of `cpu_us` of CPU time without a pause, at `quota_us` in each `period_us`."""
-    if cpu_us <= quota_us or quota_us * 1_000 >= period_us * parallel_permille:
-        return cpu_us * 1_000 // parallel_permille
-    full_periods = (cpu_us - 1) // quota_us
-    rest_us = cpu_us - full_periods * quota_us
-    return full_periods * period_us + rest_us * 1_000 // parallel_permille
+def predict_interval_us(curve: Curve, memory_mb: int) -> tuple[int, int]:
+    """Of ten calls at `memory_mb`, nine should last between these two."""
+    mean_us = predict_run_us(curve, memory_mb)
+    error = 0.0 if is_measured(curve, memory_mb) else _MODEL_ERROR
+    if curve.spread.runs < 2 * _RUNS_MIN:
+        error += _FEW_RUNS_ERROR
+    low_us = round(mean_us * curve.spread.low * (1 - error))
+    return low_us, round(mean_us * curve.spread.high * (1 + error))
 
 
-def find_unstalled_mb(curve: Curve) -> int:
-    """The smallest size from which on more memory makes nothing faster."""
-    if curve.period_us == 0:
-        return 0
-    needed_us = min(curve.cpu_us, curve.period_us * curve.parallel_permille // 1_000)
-    unstalled_mb = -(-needed_us * MB_PER_CORE // curve.period_us)
-    return unstalled_mb if curve.stalled_us else min(unstalled_mb, curve.memory_mb)
+def is_measured(curve: Curve, memory_mb: int) -> bool:
+    """Whether the function really ran at this size, or its CPU does not depend on it."""
+    return any(point.memory_mb == memory_mb or not point.period_us for point in curve.points)
 
 
-def _estimate_parallelism(sums: Sums) -> int:
-    """Each of n busy threads is either on its CPU or throttled there: both add up to n runs."""
-    permille = (sums.cpu_us + sums.throttled_us) * 1_000 // max(sums.run_us, 1)
-    return permille if permille >= _PARALLEL_PERMILLE_MIN else 1_000
+def find_last_useful_mb(curve: Curve) -> int:
+    """The size from which on more memory makes nothing faster."""
+    return max(find_unstalled_mb(point) for point in curve.points)
+
+
+@cache
+def _logarithm(memory_mb: int) -> float:
+    return logarithm(memory_mb)
+
+
+def _is_like(samples: SizeSamples, limits: Limits, *, proportional: bool) -> bool:
+    if proportional:
+        return samples.cpu_period_us == limits.cpu_period_us and _is_proportional(samples)
+    quota = (samples.cpu_quota_us, samples.cpu_period_us)
+    return quota == (limits.cpu_quota_us, limits.cpu_period_us)
+
+
+def _choose_usable(sizes: list[SizeSamples], memory_mb: int) -> list[SizeSamples]:
+    """Warm runs rather than cold ones; a handful of runs only where there is nothing better."""
+    sizes = [one for one in sizes if one.warm.count] or sizes
+    many = [one for one in sizes if _pick(one).count >= _RUNS_MIN]
+    here = [one for one in sizes if one.memory_mb == memory_mb and one not in many]
+    return many + here if many or here else sizes
+
+
+def _pick(samples: SizeSamples) -> Sums:
+    return samples.warm if samples.warm.count else samples.cold
+
+
+@lru_cache(maxsize=4_096)  # an event changes one size of a function, the others stay
+def _dissect(samples: SizeSamples) -> Anatomy:
+    sums = _pick(samples)
+    period_us = samples.cpu_period_us if _is_proportional(samples) else 0
+    used = (sums.cpu_us / sums.count, sums.throttled_us / sums.count)
+    return dissect(samples.memory_mb, period_us, sums.run_us / sums.count, used)
+
+
+def _is_proportional(samples: SizeSamples) -> bool:
+    return is_proportional(samples.memory_mb, samples.cpu_quota_us, samples.cpu_period_us)
+
+
+def _estimate_spread(sums: Sums) -> Spread:
+    low, high = (estimate_run_percentile_us(sums, permille) for permille in (50, 950))
+    mean = sums.mean_run_us
+    return Spread(min(low / mean, 1.0), max(high / mean, 1.0), sums.count)

@@ -13,17 +13,27 @@ from contextlib import suppress
 
 from shared import metrics
 from shared.backoff import Backoff
-from shared.events import Advice, Anything, Event
+from shared.codec import UndecodableError, decode
+from shared.events import (
+    Advice,
+    Anything,
+    Event,
+    InvocationProfiled,
+    InvocationTuned,
+    MemoryLimitChanged,
+)
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
 from shared.pace import Pace
-from shared.projection import fold_handled
 from shared.redis_inbox import RedisInbox, make_consumer_name
 from shared.runner import Stage, run_once
 from shared.settings import Settings
-from shared.topology import PROFILES
+from shared.topology import MODELS, PROFILES
+from tuner.adviser import make_adviser
+from tuner.refresh import read_models
 from tuner.stage import Tuner
+from tuner.state import resume
 
 LOG = logging.getLogger(__name__)
 STAGE = "tuner"
@@ -41,8 +51,10 @@ class Counter:
         """As the tuner."""
         outputs = self._tuner.handle(event)
         for output in outputs:
-            if output.advice is not None:
+            if isinstance(output, InvocationTuned) and output.advice is not None:
                 self._count(output.execution.function_id, output.advice)
+            if isinstance(output, MemoryLimitChanged):
+                metrics.LIMIT_CHANGES.labels(output.action).inc()
         return outputs
 
     def _count(self, function_id: str, advice: Advice) -> None:
@@ -60,6 +72,7 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
     ttl_ms = settings.lead_ttl_ms
     block_ms = min(ttl_ms // 4, 1_000)
     stage: Stage | None = None
+    newest: tuple[str, ...] = ()
     renew_at = 0.0
     backoff = Backoff(STAGE, "redis")
     pace = Pace()
@@ -69,6 +82,11 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
                 if not log.lead(STAGE, consumer, ttl_ms):
                     break
                 renew_at = time.monotonic() + ttl_ms / 3000
+                if newest != (newest := read_newest_models(log, settings.partitions)):
+                    if inbox.flush():  # fenced off: somebody else leads
+                        break
+                    # What is committed is handled, so the fold goes on where it stands.
+                    stage = make_stage(settings, log) if stage else take_over(settings, log, inbox)
             stage = stage or take_over(settings, log, inbox)
             count = run_once(stage, inbox, block_ms)
             backoff.reset()
@@ -84,14 +102,53 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
 def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
     """Claim what the last leader left, then fold what it had handled."""
     inbox.claim_all()
-    tuner = Tuner(settings.tip_language)
-    count = fold_handled(log, PROFILES, settings.partitions, tuner.restore)
+    return make_stage(settings, log)
+
+
+def make_stage(settings: Settings, log: Log) -> Stage:
+    """A tuner that knows what was handled so far."""
+    tuner = Tuner(make_adviser(settings))
+    count = restore(tuner, log, settings.partitions)
     log_event(LOG, "tuner.restored", event_count=count)
     return Stage(STAGE, Counter(tuner).handle, settings.attempts_max, settings.batch_max)
 
 
+def restore(tuner: Tuner, log: Log, partitions: int) -> int:
+    """Go on from the latest models, and fold what was handled after them; how many events."""
+    count = 0
+    for partition in range(partitions):
+        models = read_models(log, partition)
+        untils = {name: parse_entry_id(model.until_entry) for name, model in models.items()}
+        for model in models.values():
+            tuner.know(model.function_id, resume(model.state))
+        for entry_id, payload in log.handled_entries(PROFILES, partition):
+            try:
+                event = decode(payload)
+            except UndecodableError:
+                continue  # it was buried when it was handled
+            if not isinstance(event, InvocationProfiled):
+                continue
+            until = untils.get(event.execution.function_id)
+            if until is None or parse_entry_id(entry_id) > until:
+                tuner.restore(event)
+                count += 1
+    return count
+
+
+def parse_entry_id(entry_id: str) -> tuple[int, int]:
+    """The two numbers of an entry id, which sort as the log does."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def read_newest_models(log: Log, partitions: int) -> tuple[str, ...]:
+    """What changes when a replay has refreshed the models."""
+    return tuple(log.last_id(MODELS, partition) for partition in range(partitions))
+
+
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Lead or stand by until `stop`."""
+    """Lead or stand by until `stop`. Raises PriceBookError at once where there is none."""
+    make_adviser(settings)
     log = Log(settings.redis_address, settings.partitions)
     backoff = Backoff(STAGE, "redis")
     while not stop.is_set():

@@ -3,14 +3,17 @@
 Not here: the prices (`prices`), the predicted durations (`curve`).
 """
 
+from math import sqrt
 from typing import NamedTuple
 
-from tuner.curve import Curve, predict_run_us
-from tuner.prices import PriceBook, price_compute_usd, round_to_billed_us
+from tuner.curve import Curve, is_measured, predict_run_us
+from tuner.prices import PriceBook, price_compute_usd, price_month_usd
 from tuner.state import FunctionState
 
 _MS_PER_HOUR = 3_600_000
 _HOURS_PER_MONTH = 730
+_MODEL_ERROR = 0.07  # of a duration at a size that was never run (`docs/tuning.md`)
+_RATE_DEVIATIONS = 1.645  # 90 % of a Poisson count
 
 
 class Savings(NamedTuple):
@@ -20,6 +23,8 @@ class Savings(NamedTuple):
     monthly_usd: float | None  # None until there is a call rate
     run_now_us: int
     run_us: int
+    monthly_usd_min: float | None = None
+    monthly_usd_max: float | None = None
 
 
 def estimate_savings(
@@ -31,17 +36,51 @@ def estimate_savings(
     """
     if curve is None:
         return Savings(0.0, None, 0, 0)
-    run_now_us, run_us = predict_run_us(curve, limit_mb), predict_run_us(curve, memory_mb)
-    now_usd = price_compute_usd(book, limit_mb, round_to_billed_us(book, run_now_us))
-    then_usd = price_compute_usd(book, memory_mb, round_to_billed_us(book, run_us))
-    saved_usd = now_usd - then_usd
-    calls = estimate_monthly_calls(state)
-    return Savings(
+    now_us = estimate_billed_us(state, limit_mb, curve, book)
+    then_us = estimate_billed_us(state, memory_mb, curve, book)
+    now_usd = price_compute_usd(book, limit_mb, now_us)
+    saved_usd = now_usd - price_compute_usd(book, memory_mb, then_us)
+    savings = Savings(
         percent=round(saved_usd / now_usd * 100, 1) + 0.0,  # no negative zero
-        monthly_usd=None if calls is None else round(saved_usd * calls, 4) + 0.0,
-        run_now_us=run_now_us,
-        run_us=run_us,
+        monthly_usd=None,
+        run_now_us=predict_run_us(curve, limit_mb),
+        run_us=predict_run_us(curve, memory_mb),
     )
+    calls = estimate_monthly_calls(state)
+    if calls is None:
+        return savings
+    error = 0.0 if is_measured(curve, memory_mb) else _MODEL_ERROR
+    rate_error = min(_RATE_DEVIATIONS / sqrt(state.call_count), 1.0)
+
+    def save_usd(rate: float, longer: float) -> float:
+        now = price_month_usd(book, limit_mb, calls * rate, now_us)
+        return now - price_month_usd(book, memory_mb, calls * rate, then_us * longer)
+
+    ends = [
+        save_usd(rate, longer)
+        for rate in (1 - rate_error, 1 + rate_error)
+        for longer in (1 - error, 1 + error)
+    ]
+    return savings._replace(
+        monthly_usd=round(save_usd(1.0, 1.0), 4) + 0.0,
+        monthly_usd_min=round(min(ends), 4) + 0.0,
+        monthly_usd_max=round(max(ends), 4) + 0.0,
+    )
+
+
+def estimate_billed_us(
+    state: FunctionState, memory_mb: int, curve: Curve, book: PriceBook
+) -> float:
+    """What a call is charged on average: the mean of ceilings, and its part of the inits.
+
+    Init runs at full speed at any size, so it takes as long at another.
+    """
+    run_us = predict_run_us(curve, memory_mb) + (curve.excess_us if book.step_us > 1 else 0.0)
+    colds = [samples.cold for samples in state.sizes if samples.cold.count]
+    if not (book.init_is_billed and colds):
+        return run_us
+    init_us = sum([sums.init_us for sums in colds]) / sum([sums.count for sums in colds])
+    return run_us + init_us * state.cold_count / state.call_count
 
 
 def estimate_monthly_calls(state: FunctionState) -> float | None:

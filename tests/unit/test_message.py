@@ -137,6 +137,9 @@ def test_redelivery_gives_the_same_event() -> None:
 def test_auto_memory_starts_at_the_least() -> None:
     """What the tuner does not know yet runs at the least size."""
     assert accept(memoryMb="auto").memory_mb == 128
+    assert accept(memoryMb="auto").memory_auto
+    assert not accept(memoryMb=512).memory_auto
+    assert not accept().memory_auto
 
 
 WRONG = [

@@ -15,6 +15,7 @@ from shared.codec import decode, encode
 from shared.events import (
     Execution,
     InvocationTuned,
+    MemoryLimitChanged,
     Outcome,
     Profile,
     ResultPublished,
@@ -233,6 +234,27 @@ def test_strange_entries_are_buried(world: World) -> None:
     world.run_until(lambda: len(world.published()) == 1)
 
     assert len(world.streams.entries["dead", 0]) == 2
+
+
+def test_changes_of_limits_are_passed_over(world: World) -> None:
+    """They are for executors and people: no result, no dead letter, acknowledged."""
+    change = MemoryLimitChanged(
+        event_id="e",
+        invocation_id="req-1",
+        causation_id="c",
+        occurred_at_ms=0,
+        function_id="f",
+        from_mb=512,
+        to_mb=128,
+        action="advice",
+        reason="Resource waste",
+    )
+    world.streams.append(RECOMMENDATIONS.name, 0, encode(change))
+    world.append(tuned(2))
+    world.run_until(lambda: len(world.published()) == 1)
+
+    assert [] == world.streams.entries.get(("dead", 0), [])
+    assert 0 == world.log.backlog(RECOMMENDATIONS)
 
 
 def test_stopping_finishes_what_is_written(world: World) -> None:

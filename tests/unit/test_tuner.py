@@ -24,8 +24,9 @@ from shared.events import (
     Start,
     derive_event_id,
 )
-from tuner.curve import Curve, predict_run_us, stretch_burst
-from tuner.prices import LAMBDA_X86, price_compute_usd, price_invocation_usd, round_to_billed_us
+from tuner.adviser import Adviser
+from tuner.price_lists import LAMBDA_X86
+from tuner.prices import price_compute_usd, price_invocation_usd, round_to_billed_us
 from tuner.savings import estimate_monthly_calls
 from tuner.stage import Tuner
 from tuner.state import EMPTY, EVIDENCE_MAX, SIZES_MAX, FunctionState, apply, fold
@@ -86,7 +87,7 @@ def make_event(
 
 def advise(*events: InvocationProfiled, language: Language = "en") -> Advice:
     """The advice after the last of `events`."""
-    tuner = Tuner(language)
+    tuner = Tuner(Adviser(language=language))
     advice = [tuner.handle(event)[0].advice for event in events][-1]
     assert advice is not None
     return advice
@@ -141,12 +142,12 @@ def test_a_cpu_bound_function_is_told_a_larger_size() -> None:
     advice = advise(make_event(**CPU_BOUND))
 
     assert 1_792 == advice.memory_mb
-    assert 0 == pytest.approx(advice.savings_percent, abs=2)
-    assert 580 == pytest.approx(advice.duration_ms, abs=2)
-    assert [FindingKind.RESOURCE_WASTE] == kinds(advice)
+    assert 0 == pytest.approx(advice.savings_percent, abs=3)
+    assert 556 == pytest.approx(advice.duration_ms, abs=2)  # caches stay warm: less than 578
+    assert [FindingKind.RESOURCE_WASTE, FindingKind.CPU_THROTTLED] == kinds(advice)
     assert "memory also buys its CPU share" in advice.findings[0].evidence
     assert (
-        "CPU-limited: 2000 ms a call at 512 MB. Switch to 1792 MB for 580 ms a call, "
+        "CPU-limited: 2000 ms a call at 512 MB. Switch to 1792 MB for 556 ms a call, "
         "at about the same price." == advice.tip
     )
 
@@ -245,10 +246,10 @@ def test_nothing_is_wasted_at_the_smallest_size() -> None:
 
 def test_a_tip_says_what_becomes_slower() -> None:
     """Where the smaller size costs time, the tip does not keep it to itself."""
-    advice = advise(make_event(limits=grant(1_024), run_ms=450, cpu_ms=5))
+    advice = advise(make_event(limits=grant(1_024), run_ms=450, cpu_ms=25))
 
     assert 128 == advice.memory_mb
-    assert advice.tip.endswith(" A call then takes 506 ms instead of 450 ms.")
+    assert advice.tip.endswith(" A call then takes 591 ms instead of 450 ms.")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +300,7 @@ def test_rejected_invocations_leave_no_trace() -> None:
     rejected = msgspec.structs.replace(
         rejected, execution=msgspec.structs.replace(rejected.execution, limits=None)
     )
-    (tuned,) = tuner.handle(rejected)
+    tuned, *_ = tuner.handle(rejected)
 
     assert tuned.advice is None
     assert EMPTY is tuner.state_of("thumb")
@@ -313,22 +314,6 @@ def test_the_call_rate_is_never_taken_from_a_moment() -> None:
     assert 25 * 730 / 24 == estimate_monthly_calls(fold(day))
 
 
-@pytest.mark.parametrize(
-    ("cpu_us", "quota_us", "expected"),
-    [
-        (0, 5_000, 0),
-        (5_000, 5_000, 5_000),
-        (5_001, 5_000, 20_001),
-        (12_000, 5_000, 2 * 20_000 + 2_000),
-        (80_000, 20_000, 80_000),
-        (80_000, 40_000, 80_000),
-    ],
-)
-def test_a_burst_is_stretched_beyond_its_quota(cpu_us: int, quota_us: int, expected: int) -> None:
-    """Within the quota of a period nothing is slowed; beyond, every full one takes a period."""
-    assert expected == stretch_burst(cpu_us, quota_us, PERIOD_US)
-
-
 def test_threads_gain_from_more_than_one_core() -> None:
     """Two threads that used 1.9 cores are predicted faster above 1769 MB, and not above that."""
     limits = grant(1_769)
@@ -339,14 +324,6 @@ def test_threads_gain_from_more_than_one_core() -> None:
     assert advice.memory_mb > 1_769
     assert advice.duration_ms is not None
     assert advice.duration_ms < 700
-
-
-def test_a_larger_size_takes_away_no_more_than_was_throttled() -> None:
-    """CPU time that was spread so that nothing throttled it gains nothing."""
-    curve = Curve(512, PERIOD_US, 1_050_000, 50_000, 50_000, 0, 1_000_000)
-
-    assert 1_050_000 == predict_run_us(curve, 1_769)
-    assert 1_050_000 < predict_run_us(curve, 128)
 
 
 def test_prices() -> None:
@@ -408,7 +385,7 @@ def test_a_tip_hides_no_fraction_of_a_cent() -> None:
 def test_stage_answers_with_one_event() -> None:
     """Header, execution and profile are those of the cause."""
     event = make_event()
-    (tuned,) = Tuner().handle(event)
+    tuned, *_ = Tuner().handle(event)
 
     expected = InvocationTuned(
         event_id=derive_event_id("profiled-1", "InvocationTuned"),
@@ -444,7 +421,8 @@ def test_stage_refuses_what_is_not_its_own() -> None:
 
 def test_a_failure_leaves_the_state_whole() -> None:
     """What raises while it advises has folded nothing in: it can be handled again."""
-    tuner = Tuner("xx")  # type: ignore[arg-type] # any failure after the fold will do
+    # Any failure after the fold will do.
+    tuner = Tuner(Adviser(language="xx"))  # type: ignore[arg-type]
 
     with pytest.raises(KeyError):
         tuner.handle(make_event())
@@ -481,10 +459,10 @@ Histories = st.lists(events(), max_size=30)
 def test_incremental_equals_from_zero(history: list[InvocationProfiled], split: int) -> None:
     """A tuner that was restored anywhere in the history goes on with the same bytes."""
     steady, restored = Tuner(), Tuner()
-    expected = [encode(*steady.handle(event)) for event in history]
+    expected = [encode(steady.handle(event)[0]) for event in history]
     for event in history[:split]:
         restored.restore(decode(encode(event)))
-    actual = [encode(*restored.handle(event)) for event in history[split:]]
+    actual = [encode(restored.handle(event)[0]) for event in history[split:]]
 
     assert expected[split:] == actual
     for function_id in ("thumb", "resize", "mail"):
@@ -512,7 +490,7 @@ def test_every_advice_is_possible_and_safe(history: list[InvocationProfiled]) ->
     """A size that exists, within its bounds, above every peak and every size that failed."""
     tuner = Tuner()
     for event in history:
-        (tuned,) = tuner.handle(event)
+        tuned, *_ = tuner.handle(event)
         advice = tuned.advice
         if advice is None:
             continue
@@ -520,6 +498,7 @@ def test_every_advice_is_possible_and_safe(history: list[InvocationProfiled]) ->
         assert 128 <= advice.memory_mb_min <= advice.memory_mb <= advice.memory_mb_max <= 10_240
         if advice.memory_mb < 10_240:
             assert advice.memory_mb > state.out_of_memory_mb_max
-            assert advice.memory_mb * MIB * 100 >= state.peak_bytes_max * 135
+            margin = 135 if state.peak_count < 20 else 125
+            assert advice.memory_mb * MIB * 100 >= state.peak_bytes_max * margin
         assert advice.savings_percent < 100
         assert advice.tip

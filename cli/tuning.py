@@ -1,0 +1,305 @@
+"""`hearth report | backtest | replay | whatif | ledger`: what the tuner says of history, read-only.
+
+Not here: any figure; each command reads a history and prints what the tuner made of it.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+
+from shared.log import Log
+from shared.settings import Settings
+from tuner.adviser import Adviser, make_adviser
+from tuner.backtest import Outcomes, add_up, backtest
+from tuner.history import (
+    ArchiveHistory,
+    History,
+    HistoryError,
+    JoinedHistory,
+    LiveHistory,
+    Period,
+)
+from tuner.ledger import Change, read_ledger
+from tuner.policy import Policy
+from tuner.price_lists import PriceBookError, find_book
+from tuner.replay import Tuned, WhatIf, fold_all, replay, what_if
+from tuner.report import make_report
+from tuner.report_svg import draw
+from tuner.report_text import write
+
+Command = Callable[..., Any]
+OBJECTIVES = click.Choice(["cost", "balanced", "speed", "latency"])
+
+
+class Moment(click.ParamType[int]):
+    """A date or a time of ISO 8601, UTC unless it says otherwise; as Unix milliseconds."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See `click.ParamType`."""
+        if isinstance(value, int):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date such as 2026-11-23 or 2026-11-23T14:30", param, ctx)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1_000)
+
+
+class Source(NamedTuple):
+    """Which history a command reads."""
+
+    history: History
+    period: Period
+
+    def read(self) -> Iterable[Any]:
+        """The facts in it."""
+        return self.history.read(self.period)
+
+
+def reads_history(command: Command) -> Command:
+    """The options that name a history, and JSON."""
+    for option in (
+        click.option("--since", type=Moment(), default=0, help="From this date on."),
+        click.option("--until", type=Moment(), default=1 << 62, help="Before this date."),
+        click.option("--archive", type=click.Path(path_type=Path), help="A folder of Parquet "
+                     "files (date=.../partition=...), read before what is live."),
+        click.option("--no-live", is_flag=True, help="The archive alone."),
+        click.option("--json", "as_json", is_flag=True, help="For programs."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def open_source(settings: Settings, options: dict[str, Any]) -> Source:
+    """The history that the options name."""
+    live = LiveHistory(Log(settings.redis_address, settings.partitions), settings.partitions)
+    history: History = live
+    if options["archive"]:
+        try:
+            archive = ArchiveHistory(options["archive"])
+        except HistoryError as error:
+            raise click.ClickException(str(error)) from error
+        history = archive if options["no_live"] else JoinedHistory(archive, live)
+    return Source(history, Period(options["since"], options["until"]))
+
+
+def find_adviser(settings: Settings, objective: str | None, price_book: str | None) -> Adviser:
+    """The present adviser, with another objective or price book where one is named."""
+    try:
+        adviser = make_adviser(settings)
+        book = find_book(price_book) if price_book else adviser.book
+    except PriceBookError as error:
+        raise click.ClickException(str(error)) from error
+    policy = adviser.policy
+    if objective:
+        policy = msgspec.structs.replace(policy, objective=objective)
+    return adviser._replace(policy=policy, book=book)
+
+
+@click.command("report")
+@click.argument("function_id")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
+@click.option("--objective", type=OBJECTIVES)
+@click.option("--price-book", metavar="NAME")
+@reads_history
+@click.pass_obj
+def report_command(settings: Settings, /, function_id: str, **options: Any) -> None:
+    """Cost and duration of a function over memory: seen, predicted, advised."""
+    adviser = find_adviser(settings, options["objective"], options["price_book"])
+    source = open_source(settings, options)
+    accounts = fold_all(one for one in source.read() if one[0] == function_id)
+    if function_id not in accounts:
+        raise click.ClickException(f"No invocation of {function_id} in this period.")
+    account = accounts[function_id]
+    report = make_report(function_id, account.state, account.limits, adviser)
+    if report is None:
+        raise click.ClickException(
+            f"No run of {function_id} succeeded and could be timed: there is no curve yet."
+        )
+    if options["svg"]:
+        options["svg"].write_text(draw(report))
+    if options["as_json"]:
+        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+    else:
+        click.echo("\n".join(write(report)))
+
+
+@click.command("backtest")
+@reads_history
+@click.pass_obj
+def backtest_command(settings: Settings, /, **options: Any) -> None:
+    """Walk forward through history and score the advice against what came after it."""
+    adviser = find_adviser(settings, None, None)
+    functions = list(backtest(open_source(settings, options).read(), adviser))
+    rows = [(one.function_id, one.outcomes) for one in functions]
+    rows.append(("all", add_up(functions)))
+    figures = [{"function": name, **summarise(outcomes)} for name, outcomes in rows]
+    print_rows(figures, as_json=options["as_json"])
+
+
+def summarise(outcomes: Outcomes) -> dict[str, Any]:
+    """What a person wants to know of the counts; None where there is nothing to divide by."""
+
+    def divide(part: float, whole: int) -> float | None:
+        return round(part / whole * 100, 2) if whole else None
+
+    return {
+        "invocations": outcomes.invocations,
+        "predictions": outcomes.predictions,
+        "covered_percent": divide(outcomes.covered, outcomes.predictions),
+        "error_percent": divide(outcomes.error_sum, outcomes.predictions),
+        "violations": outcomes.violations,
+        "below_out_of_memory": outcomes.below_out_of_memory,
+        "slack_percent": divide(outcomes.slack_sum, outcomes.slack_count),
+        "regret_percent": divide(outcomes.regret_sum, outcomes.regret_count),
+    }
+
+
+@click.command("replay")
+@click.option("--policy", "objective", type=OBJECTIVES, help="Another objective.")
+@click.option("--latency-ms-max", type=int, default=0, help="The ceiling of latency.")
+@click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
+@reads_history
+@click.pass_obj
+def replay_command(settings: Settings, /, **options: Any) -> None:
+    """Tune a period again, read-only: old against new for each function, with a total."""
+    old = find_adviser(settings, None, None)
+    new = find_adviser(settings, options["objective"], options["price_book"])
+    if options["latency_ms_max"]:
+        policy = msgspec.structs.replace(
+            new.policy, objective="latency", latency_ms_max=options["latency_ms_max"]
+        )
+        new = new._replace(policy=policy)
+    _check_latency(new.policy)
+    tuned = list(replay(open_source(settings, options).read(), new, old))
+    print_rows([_round(one) for one in (*tuned, _total_of(tuned))], as_json=options["as_json"])
+
+
+@click.command("whatif")
+@click.option("--memory", "memory_mb", type=click.IntRange(128, 10_240), help="MB.")
+@click.option("--arch", type=click.Choice(["x86", "arm64"]), help="Lambda's prices of it.")
+@click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
+@reads_history
+@click.pass_obj
+def whatif_command(settings: Settings, /, **options: Any) -> None:
+    """Price history again: at another size, on another architecture, by other prices.
+
+    Another architecture changes the prices alone: how fast it is for a function is not known.
+    """
+    now = find_adviser(settings, None, None).book
+    name = options["price_book"]
+    if options["arch"] and not name:
+        name = f"lambda-{options['arch']}-{settings.aws_region}"
+    then = find_adviser(settings, None, name).book
+    source = open_source(settings, options)
+    rows = list(what_if(source.read(), options["memory_mb"], (now, then)))
+    print_rows([_round(one) for one in (*rows, _total_of_what_if(rows))],
+               as_json=options["as_json"])  # fmt: skip
+
+
+@click.command("refresh")
+@click.pass_obj
+def refresh_command(settings: Settings, /) -> None:
+    """Fold all history into new models now; a running tuner goes on from them."""
+    # APScheduler is imported by those alone who need it.
+    schedule = importlib.import_module("tuner.replay_schedule")
+    try:
+        count = schedule.refresh(settings, lambda done: click.echo(f"{done:,} invocations folded"))
+    except (schedule.ReplayRunningError, HistoryError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{count:,} functions refreshed")
+
+
+@click.command("ledger")
+@reads_history
+@click.pass_obj
+def ledger_command(settings: Settings, /, **options: Any) -> None:
+    """Every change of a function's size: what it was to save, and what it saved."""
+    adviser = find_adviser(settings, None, None)
+    changes = list(read_ledger(open_source(settings, options).read(), adviser))
+    rows = [{**_round(one), "at_ms": _tell(one.at_ms)} for one in changes]
+    if not rows and not options["as_json"]:
+        click.echo("No function changed its size in this period.")
+        return
+    print_rows(rows, as_json=options["as_json"])
+
+
+def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """A table for people, or JSON; the last row is the total."""
+    if as_json:
+        click.echo(json.dumps(list(rows), indent=1))
+        return
+    names = list(rows[0])
+    texts = [[_format(row[name]) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
+    for line in (names, *texts):
+        first, *others = zip(line, widths, strict=True)
+        click.echo("  ".join([f"{first[0]:<{first[1]}}", *(f"{t:>{w}}" for t, w in others)]))
+
+
+def _format(figure: object) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure:,}" if isinstance(figure, int) else str(figure)
+
+
+def _tell(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="seconds")
+
+
+def _round(row: Tuned | WhatIf | Change) -> dict[str, Any]:
+    return {
+        name: round(value, 9) if isinstance(value, float) else value
+        for name, value in row._asdict().items()
+    }
+
+
+def _total_of(rows: Sequence[Tuned]) -> Tuned:
+    return Tuned(
+        function_id="all",
+        invocations=sum(row.invocations for row in rows),
+        memory_mb=0,
+        old_mb=0,
+        new_mb=0,
+        as_run_usd=sum(row.as_run_usd for row in rows),
+        old_usd=sum(row.old_usd for row in rows),
+        new_usd=sum(row.new_usd for row in rows),
+        short=sum(row.short for row in rows),
+    )
+
+
+def _total_of_what_if(rows: Sequence[WhatIf]) -> WhatIf:
+    return WhatIf(
+        function_id="all",
+        invocations=sum(row.invocations for row in rows),
+        memory_mb=0,
+        run_us=0,
+        run_now_us=0,
+        as_run_usd=sum(row.as_run_usd for row in rows),
+        what_if_usd=sum(row.what_if_usd for row in rows),
+        short=sum(row.short for row in rows),
+    )
+
+
+def _check_latency(policy: Policy) -> None:
+    if policy.objective == "latency" and not policy.latency_ms_max:
+        raise click.ClickException("latency needs a ceiling: --latency-ms-max MILLISECONDS")
+
+
+COMMANDS = (
+    report_command,
+    backtest_command,
+    replay_command,
+    whatif_command,
+    ledger_command,
+    refresh_command,
+)

@@ -1,0 +1,90 @@
+"""Refreshing the cost models: every function folded anew from archive and live history.
+
+Not here: when that happens (`replay_schedule`), who picks it up (`process`).
+
+The fold ends at an entry before which the tuner has handled everything; a tuner that goes on from
+there folds what came after it, so it knows what it would know from zero. That is why the models are
+states and not conclusions.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from shared.codec import UndecodableError, decode
+from shared.events import CostModelRefreshed, derive_event_id
+from shared.log import Log
+from shared.topology import MODELS, PROFILES, partition_of
+from tuner.accumulator import Accumulator
+from tuner.facts import Facts
+from tuner.history import ArchiveHistory, History, JoinedHistory, LiveHistory
+from tuner.state import FunctionState, save
+
+_TELL_EVERY = 100_000
+
+Progress = Callable[[int], None]
+
+
+def read_ends(log: Log, partitions: int) -> dict[int, str]:
+    """By partition, the entry of `profiles` that a refresh may fold up to."""
+    return {partition: log.settled_until(PROFILES, partition) for partition in range(partitions)}
+
+
+def open_history(
+    log: Log, partitions: int, archive: ArchiveHistory | None, ends: Mapping[int, str]
+) -> History:
+    """Everything up to the ends."""
+    live = LiveHistory(log, partitions, ends)
+    return live if archive is None else JoinedHistory(archive, live)
+
+
+def fold_states(
+    history: Iterable[tuple[str, Facts]], progress: Progress = lambda _: None
+) -> dict[str, FunctionState]:
+    """The state of each function; `progress` hears how many events are folded, now and then."""
+    accumulators: dict[str, Accumulator] = {}
+    count = 0
+    for function_id, facts in history:
+        accumulator = accumulators.get(function_id)
+        if accumulator is None:
+            accumulator = accumulators[function_id] = Accumulator()
+        accumulator.add(facts)
+        count += 1
+        if count % _TELL_EVERY == 0:
+            progress(count)
+    progress(count)
+    return {function_id: one.freeze() for function_id, one in accumulators.items()}
+
+
+def make_models(
+    states: Mapping[str, FunctionState], ends: Mapping[int, str], now_ms: int
+) -> Iterator[tuple[int, CostModelRefreshed]]:
+    """Partition and event of each function. Only partitions that have an end are refreshed."""
+    for function_id in sorted(states):
+        partition = partition_of(function_id, len(ends))
+        state, until = states[function_id], ends[partition]
+        cause = f"{function_id}/{until}/{state.call_count}"
+        yield (
+            partition,
+            CostModelRefreshed(
+                event_id=derive_event_id(cause, "CostModelRefreshed"),
+                invocation_id="",
+                causation_id=until,
+                occurred_at_ms=now_ms,
+                function_id=function_id,
+                until_entry=until,
+                invocation_count=state.call_count,
+                state=save(state),
+            ),
+        )
+
+
+def read_models(log: Log, partition: int) -> dict[str, CostModelRefreshed]:
+    """The latest model of each function of a partition."""
+    models: dict[str, CostModelRefreshed] = {}
+    for _, payload in log.entries(MODELS, partition):
+        try:
+            event = decode(payload)
+        except UndecodableError:
+            continue
+        if isinstance(event, CostModelRefreshed):
+            models[event.function_id] = event
+    return models
