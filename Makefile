@@ -36,7 +36,7 @@ test: ## everything, real Redis and real Docker included; installs what is missi
 	@scripts/with-engine sh -euc 'scripts/images; exec $(VENV)/pytest $(PYTEST_ARGS)'
 
 bench: setup ## what one warm invocation costs and how many a second; bench/results.json
-	@$(VENV)/python -m bench $(BENCH_ARGS)
+	@$(VENV)/python -m bench $(BENCH_ARGS) $(if $(QUICK),--quick)
 
 compose-build: images ## the image of the services
 	@scripts/images --certificates

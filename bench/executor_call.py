@@ -19,7 +19,7 @@ from typing import Any
 
 import redis
 
-from bench.__main__ import HANDLER, make_request
+from bench.warm import HANDLER, make_request
 from executor.choose_sandbox import choose_factory
 from executor.process import build, make_inbox
 from local.stack import Stack, local_environment

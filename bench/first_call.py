@@ -17,7 +17,7 @@ from typing import Any
 import redis
 from msgspec import structs
 
-from bench.__main__ import make_request, start
+from bench.warm import make_request, start
 from local.stack import Stack
 from shared.codec import decode, encode
 from shared.events import InvocationRequested, Network

@@ -30,7 +30,7 @@ import redis
 from botocore.config import Config
 from msgspec import Raw
 
-from bench.__main__ import describe_machine
+from bench.machine import describe_machine
 from local.stack import Stack, local_environment
 from shared.codec import decode, encode
 from shared.events import (
@@ -228,6 +228,23 @@ def _read_times(execution: Execution) -> tuple[float, float, int]:
     return first, ended, count
 
 
+def run(sandbox: str, mebibytes_in: int, mebibytes_out: int, rounds: int = 3) -> dict[str, Any]:
+    """The rows of the table, on a stack of its own."""
+    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as name:
+        folder = Path(name)
+        environment = {
+            **local_environment(folder / "state"),
+            "SANDBOX": sandbox,
+            "CODE_CHECK_SECONDS": "3600",
+            "LOG_LEVEL": "WARNING",
+        }
+        with Stack(environment, log_path=folder / "stack.log") as stack:
+            stack.start("local", "executor")
+            stack.wait_local()
+            rows = measure(Bench(stack, folder), mebibytes_in, mebibytes_out, rounds)
+    return {"mebibytes_in": mebibytes_in, "mebibytes_out": mebibytes_out, **rows}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -239,26 +256,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as name:
-        folder = Path(name)
-        environment = {
-            **local_environment(folder / "state"),
-            "SANDBOX": given.sandbox,
-            "CODE_CHECK_SECONDS": "3600",
-            "LOG_LEVEL": "WARNING",
-        }
-        with Stack(environment, log_path=folder / "stack.log") as stack:
-            stack.start("local", "executor")
-            stack.wait_local()
-            bench = Bench(stack, folder)
-            rows = measure(bench, given.mebibytes_in, given.mebibytes_out, given.rounds)
-    result = {
-        "machine": describe_machine(),
-        "sandbox": given.sandbox,
-        "mebibytes_in": given.mebibytes_in,
-        "mebibytes_out": given.mebibytes_out,
-        **rows,
-    }
+    rows = run(given.sandbox, given.mebibytes_in, given.mebibytes_out, given.rounds)
+    result = {"machine": describe_machine(), "sandbox": given.sandbox, **rows}
     print(json.dumps(result) if given.json else json.dumps(result, indent=2))
 
 
