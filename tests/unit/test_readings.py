@@ -99,7 +99,6 @@ def test_version_1(version_1: Machine) -> None:
 
     assert ("cgroup1", Accuracy.EXACT, 3) == (meter.source, meter.accuracy, meter.oom_kills())
     expected = {
-        "memory.max_usage_in_bytes": "099",  # a plain file keeps the rest of what 0 overwrote
         "memory.usage_in_bytes": "500\n",
         "memory.oom_control": OOM_1,
         "cpuacct.usage": "9\n",
@@ -107,7 +106,11 @@ def test_version_1(version_1: Machine) -> None:
         "io": "read_bytes: 0\n",
         "net/dev": "eth0: 1 2 3\n",
     }
-    assert expected == meter.before() == meter.after()
+    assert expected == meter.before()
+    # A plain file keeps the rest of what 0 overwrote.
+    assert {**expected, "memory.max_usage_in_bytes": "099"} == meter.after()
+    assert {"cpuacct.usage": "9\n", "cpuacct.usage_user": "7\n"} == meter.previous
+    assert ("500\n", "9\n") == meter.sample()
     meter.close()
 
 
@@ -131,7 +134,8 @@ def test_version_2(version_2: Machine) -> None:
     assert ("cgroup2", Accuracy.EXACT, 2) == (meter.source, meter.accuracy, meter.oom_kills())
     assert {
         "cpu.stat", "memory.current", "memory.peak", "memory.events", "net/dev",
-    } == set(meter.before())  # fmt: skip
+    } == set(meter.after())  # fmt: skip
+    assert "memory.peak" not in meter.before()
     assert meter.limit_cpu(None, 20_000)
     assert "max 20000" == (version_2.root / "cg/d/x/cpu.max").read_text()
     assert meter.freeze()
