@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from msgspec import DecodeError, Raw, json
+from msgspec.structs import replace
 
 from shared.codec import EVENT_BYTES_MAX, encode
 from shared.events import (
@@ -133,7 +134,10 @@ def finish(
             logs_truncated=ending.logs_truncated,
         ),
     )
-    return _finished(request, execution, ending.readings, now_ms)
+    event = _finished(request, execution, ending.readings, now_ms)
+    if ending.readings and ending.readings.series and not fits([event]):
+        event = replace(event, readings=replace(ending.readings, series=None))
+    return event
 
 
 @dataclass(frozen=True, slots=True)

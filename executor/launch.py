@@ -21,7 +21,7 @@ from executor.sandbox import RuntimeMissingError, Sandbox, SandboxError, Sandbox
 from executor.seat import Seat
 from shared import metrics
 from shared.backoff import Backoff
-from shared.events import Limits, S3Object, SandboxStopped, derive_event_id
+from shared.events import Limits, Readings, S3Object, SandboxStopped, derive_event_id
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
@@ -129,10 +129,11 @@ class Launcher:
         """Remove a sandbox that left the loop and tell the log why."""
 
         def work() -> None:
+            readings = seat.read_since_answer()
             seat.sandbox.destroy()
             self._code_store.release(seat.code)
             metrics.SANDBOX_STOPS.labels(reason).inc()
-            self._tell_stopped(seat.sandbox, reason)
+            self._tell_stopped(seat.sandbox, reason, readings)
 
         self._background.submit(work)
 
@@ -183,7 +184,7 @@ class Launcher:
 
         self._background.submit(guarded, lambda result: None if result is None else done(result))
 
-    def _tell_stopped(self, sandbox: Sandbox, reason: str) -> None:
+    def _tell_stopped(self, sandbox: Sandbox, reason: str, readings: Readings | None) -> None:
         event = SandboxStopped(
             event_id=derive_event_id(sandbox.id, "SandboxStopped"),
             invocation_id="",
@@ -193,6 +194,7 @@ class Launcher:
             sandbox_id=sandbox.id,
             worker_id=self._settings.worker,
             reason=reason,
+            readings=readings,
         )
         try:
             partition = self._log.partition_of(sandbox.spec.function_id)

@@ -93,6 +93,7 @@ class Executor:
         for seat in self._watch.take_ready():
             self._read_control(seat)
         self._background.finish_done()
+        self._watch.sample_due()
         for seat in self._watch.take_overdue():
             self._end_overdue(seat)
 
@@ -175,7 +176,7 @@ class Executor:
 
     def _call(self, seat: Seat, invocation: Invocation) -> None:
         seat.send_call(invocation)
-        self._watch.set_deadline(seat, invocation.request.timeout_ms)
+        self._watch.set_call(seat, invocation.request.timeout_ms)
 
     # -- what comes from sandboxes -----------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
 from executor.invocation import Invocation
 from executor.pool import PoolKey
 from executor.sandbox import Sandbox
-from shared.events import Failure, Limits, Readings
+from executor.series import Samples
+from shared.events import Accuracy, Failure, Limits, Readings
 
 _READ_BYTES = 1 << 18
 _LOG_READS_MAX = 64  # a flood of output must not keep the loop from the others
@@ -65,6 +66,7 @@ class Seat:
     _frames: Decoder = field(default_factory=Decoder)
     _log: bytearray = field(default_factory=bytearray)
     _log_truncated: bool = False
+    _samples: Samples | None = None
 
     def send_init(self, invocation: Invocation) -> None:
         """Ask the bootstrap to load the function."""
@@ -93,6 +95,7 @@ class Seat:
         request = invocation.request
         self.invocation = invocation
         self.generation += 1
+        self._samples = None
         invocation.readings_before = self.sandbox.meter.before()
         head: dict[str, object] = {
             "id": request.invocation_id,
@@ -152,6 +155,22 @@ class Seat:
         self._log.clear()
         return text, truncated
 
+    def sample(self) -> int:
+        """One more moment of the run's series; milliseconds until the next."""
+        meter = self.sandbox.meter
+        if self._samples is None:
+            self._samples = Samples(meter.memory_of_series, meter.cpu_of_series)
+        self._samples.add(self.elapsed_us(), *meter.sample())
+        return self._samples.interval_ms
+
+    def read_since_answer(self) -> Readings | None:
+        """CPU files since the last answer, for a sandbox that goes; None where none was given."""
+        meter = self.sandbox.meter
+        before, after = meter.previous, meter.read_cpu()
+        if not before or not after:
+            return None
+        return Readings(source=meter.source, accuracy=Accuracy.NONE, before=before, after=after)
+
     def elapsed_us(self) -> int:
         """How long the present invocation has been waited for."""
         assert self.invocation is not None
@@ -170,8 +189,10 @@ class Seat:
             readings = Readings(
                 source=meter.source,
                 accuracy=meter.accuracy,
+                previous=meter.previous,  # of the call before: `after` is read next
                 before=invocation.readings_before,
                 after=meter.after(),
+                series=self._samples.finish() if self._samples else None,
             )
         self.read_logs()  # after the readings: reading costs time, the peak does not wait
         text, truncated = self.take_log()
