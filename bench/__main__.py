@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def make_request(name: str, bucket: str) -> bytes:
     )
 
 
-def start(folder: Path, sandbox: str, sandboxes: int) -> Stack:
+def start(
+    folder: Path, sandbox: str, sandboxes: int, settings: Mapping[str, str] | None = None
+) -> Stack:
     """A stack without ingest, and the no-op function in S3."""
     stack = Stack(
         {
@@ -59,6 +62,7 @@ def start(folder: Path, sandbox: str, sandboxes: int) -> Stack:
             "SANDBOXES_MAX": str(sandboxes),
             "CODE_CHECK_SECONDS": "3600",
             "LOG_LEVEL": "WARNING",
+            **(settings or {}),
         },
         log_path=folder / "stack.log",
     )

@@ -121,6 +121,7 @@ class FunctionArrivals:
     uses: int = 0  # since it had no sandbox
     begun: int = 0  # ever
     cold_ms: float = 0.0  # what a cold start costs more than a warm one
+    newest: Hashable = None  # of its kinds of sandbox, the one that was started last
     released: list[Release] = field(default_factory=list)  # the highest level first
     levels: list[Gaps] = field(default_factory=list)
 

@@ -23,12 +23,15 @@ class Background:
     A failure of our own in the work is raised again in `finish_done`, so that it is not lost.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, slow_threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
+        self._slow_pool = ThreadPoolExecutor(slow_threads, thread_name_prefix="slow")
         self._done: deque[tuple[Done | None, Future[Any]]] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.stopping = threading.Event()
         self.running = 0
+        self._slow_threads = slow_threads
+        self._slow_running = 0  # queued ones too
 
     def fileno(self) -> int:
         """Readable when work is done."""
@@ -36,13 +39,35 @@ class Background:
 
     def submit(self, work: Work, done: Done | None = None) -> None:
         """Run `work` on a thread, then `done` with its result in the loop."""
+        self._submit(self._pool, work, done)
+
+    def submit_slow(self, work: Work, done: Done | None = None) -> None:
+        """The same for what keeps a processor busy for long, on few threads of its own.
+
+        A burst of it must not stand before quick work, nor take the processors from it.
+        """
+        self._slow_running += 1
+
+        def finished(result: object) -> None:
+            self._slow_running -= 1
+            if done is not None:
+                done(result)
+
+        self._submit(self._slow_pool, work, finished)
+
+    @property
+    def has_slow_room(self) -> bool:
+        """More slow work would not have to wait."""
+        return self._slow_running < self._slow_threads
+
+    def _submit(self, pool: ThreadPoolExecutor, work: Work, done: Done | None) -> None:
         self.running += 1
 
         def arrived(future: Future[Any]) -> None:
             self._done.append((done, future))
             os.eventfd_write(self._wake, 1)
 
-        self._pool.submit(work).add_done_callback(arrived)
+        pool.submit(work).add_done_callback(arrived)
 
     def clear_wake(self) -> None:
         """Take back the wake-up, before `finish_done`: what is done later wakes again."""
@@ -66,4 +91,5 @@ class Background:
             self.clear_wake()
             self.finish_done()
         self._pool.shutdown(wait=True)
+        self._slow_pool.shutdown(wait=True)
         os.close(self._wake)

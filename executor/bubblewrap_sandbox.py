@@ -8,7 +8,6 @@ network at all, not even egress.
 
 import logging
 import os
-import select
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from executor.bubblewrap_host import (
     write_etc,
 )
 from executor.doorway import Connections, Doorway
+from executor.furnish import furnish
 from executor.own_cgroup import (
     create_cgroup,
     files_to_join,
@@ -41,6 +41,7 @@ from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpe
 from executor.sandbox_folder import SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
+from shared.wire import wait_readable
 
 LOG = logging.getLogger(__name__)
 RUNTIMES = Path(__file__).parent.parent / "runtimes"
@@ -71,6 +72,12 @@ class BubblewrapSandbox:
         self._folder = folder
         self._process = process
         self._bootstrap = _open_process(connections.pid)
+        self._pid = connections.pid
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """See `sandbox.Sandbox`."""
+        furnish(self._folder.task, self._pid, spec, self.spec.limits.memory_mb)
+        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -150,7 +157,7 @@ class BubblewrapFactory:
             cgroups = ()
         self._warn_once(spec, is_limited=bool(cgroups))
         places = Places(
-            task=spec.code_dir.resolve(),
+            task=folder.choose_task(spec.code_dir),
             runtime=RUNTIMES / spec.runtime,
             run=folder.run,
             etc=self._etc,
@@ -233,7 +240,7 @@ def _end_process(process: subprocess.Popen[bytes], bootstrap: int = -1) -> None:
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END_SECONDS)
     if bootstrap >= 0:
-        select.select([bootstrap], [], [], _END_SECONDS)
+        wait_readable([bootstrap], _END_SECONDS)
         os.close(bootstrap)
 
 

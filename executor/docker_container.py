@@ -9,7 +9,7 @@ is exempt from. Docker's default seccomp profile stays in force because nothing 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from executor.sandbox import SandboxSpec
 
@@ -19,10 +19,17 @@ _OPEN_FILES_MAX = 1_024  # Lambda's
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 
 
+class Shown(NamedTuple):
+    """Folders of the host that the container sees, read-only."""
+
+    task: Path  # /var/task
+    run: Path  # /run/hearth, with the socket
+
+
 def describe_container(
-    spec: SandboxSpec, *, image: str, network: str, run: Path, labels: Mapping[str, str]
+    spec: SandboxSpec, *, image: str, network: str, shown: Shown, labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The container of a sandbox; `run` is the folder with its socket."""
+    """The container of a sandbox."""
     memory_bytes = spec.limits.memory_mb * _MEBIBYTE
     return {
         "Image": image,
@@ -32,7 +39,7 @@ def describe_container(
         "Env": [f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}"],
         "Labels": dict(labels),
         "HostConfig": {
-            "Mounts": [_show(spec.code_dir.resolve(), "/var/task"), _show(run, "/run/hearth")],
+            "Mounts": [_show(shown.task, "/var/task"), _show(shown.run, "/run/hearth")],
             "ReadonlyRootfs": True,
             "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},
             "CapDrop": ["ALL"],

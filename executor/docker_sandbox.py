@@ -16,8 +16,9 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from executor.docker_container import describe_container
+from executor.docker_container import Shown, describe_container
 from executor.doorway import Connections, Doorway
+from executor.furnish import furnish
 from executor.metadata_address import close_metadata_address
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
@@ -114,6 +115,12 @@ class DockerSandbox:
         self.meter = Meter(connections.pid)
         self._folder = folder
         self._engine = engine
+        self._pid = connections.pid
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """See `sandbox.Sandbox`."""
+        furnish(self._folder.task, self._pid, spec, self.spec.limits.memory_mb)
+        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -225,7 +232,7 @@ class DockerFactory:
             spec,
             image=self.image_of(spec.runtime),
             network=self._network() if spec.network is Network.EGRESS else "none",
-            run=folder.run,
+            shown=Shown(folder.choose_task(spec.code_dir), folder.run),
             labels=self._label(spec),
         )
         name = container_name(folder.id)

@@ -11,6 +11,7 @@ from shared.events import Failure, Limits, Outcome, Readings
 class Remains:
     """What is left of a run, however it ended."""
 
+    sandbox_id: str
     run_us: int
     readings: Readings | None
     logs: str
@@ -26,6 +27,7 @@ class Remains:
             logs=self.logs,
             logs_truncated=self.logs_truncated,
             readings=self.readings,
+            sandbox_id=self.sandbox_id,
         )
 
 

@@ -4,12 +4,11 @@ The path of a warm invocation: delivery -> idle sandbox -> readings, call -> ans
 commit. No thread, no Docker API and no S3 is on it. What blocks (code, starting and destroying
 sandboxes, large outputs) goes to `background` and comes back as a continuation.
 
-Not here: which sandbox is taken or evicted (`pool`), the sockets of one sandbox (`seat`), what is
-waited for (`watch`), how endings read (`endings`) and are committed (`ledger`).
+Not here: where sandboxes come from (`supply`), the sockets of one sandbox (`seat`), what is waited
+for (`watch`), how endings read (`endings`) and are committed (`ledger`).
 """
 
 import time
-from collections import deque
 
 from executor.background import Background
 from executor.code_store import CodeStore
@@ -25,24 +24,21 @@ from executor.invocation import (
 )
 from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
+from executor.nursery import Nursery
 from executor.policy import choose_policy
-from executor.pool import Decision, Pool, key_of
+from executor.pool import Pool, key_of
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
+from executor.supply import Receivers, Supply
 from executor.watch import Watch
-from shared import metrics
-from shared.events import InvocationRejected, InvocationRequested, Outcome, Start
+from shared.events import InvocationRejected, InvocationRequested, Outcome
 from shared.inbox import Delivery, Inbox
 from shared.runner import take_event
 from shared.settings import Settings
 
 STAGE = "executor"
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
-
-
-def _now_ms() -> int:
-    """The pool's time: it never runs backwards."""
-    return time.monotonic_ns() // 1_000_000
+FREEZE_AFTER_MS = 100  # idle; a sandbox in steady use is not frozen and thawed at every call
 
 
 class Executor:
@@ -63,12 +59,17 @@ class Executor:
         self._background = background
         self._ledger = Ledger(settings, inbox, launcher)
         self._watch = Watch(background)
-        self._pool: Pool[Seat] = Pool(
-            settings.sandboxes_max,
-            launcher.memory_mb_max,
-            choose_policy(settings.pool_policy, prewarm=False),
+        self.supply = Supply(
+            Pool(
+                settings.sandboxes_max,
+                launcher.memory_mb_max,
+                choose_policy(settings.pool_policy, prewarm=False),
+            ),
+            Nursery(settings.generic_sandboxes_max),
+            launcher,
+            background,
+            Receivers(self._call, self._init, self._refuse, self._watch.leave),
         )
-        self._waiting: deque[tuple[Invocation, Plan]] = deque()
 
     @property
     def under_way(self) -> int:
@@ -95,7 +96,10 @@ class Executor:
         self._background.finish_done()
         self._watch.sample_due()
         for seat in self._watch.take_overdue():
-            self._end_overdue(seat)
+            if seat.invocation is None:
+                seat.freeze()
+            else:
+                self._end_overdue(seat)
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -124,52 +128,32 @@ class Executor:
         """Give the invocation a warm sandbox, or look at its code first."""
         request = invocation.request
         stored = self._code_store.peek(request.code)
-        if stored is not None and request.input_s3 is None:
-            seat = self._pool.take(key_of(request, stored.sha256), _now_ms())
+        if stored is not None and request.reuse and request.input_s3 is None:
+            seat = self.supply.take(key_of(request, stored.sha256))
             if seat is not None:
                 self._call(seat, invocation)
                 return
         refused = refuse(request, self._launcher.memory_mb_max)
         if refused is not None:
-            self._ledger.reject(invocation.delivery, request, refused)
+            self._refuse(invocation, refused)
             return
         limits = decide_limits(request, self._settings.cpu_policy, self._settings.cpu_fixed)
+        plan = self._launcher.take_code(invocation, limits)
+        if plan is not None:
+            self.supply.provide(invocation, plan)
+            return
         self._launcher.fetch_code(invocation, limits, lambda got: self._code_came(invocation, got))
 
     def _code_came(self, invocation: Invocation, got: Plan | Refused) -> None:
         if isinstance(got, Refused):
-            self._ledger.reject(invocation.delivery, invocation.request, got)
-            return
-        self._start_or_wait(invocation, got)
+            self._refuse(invocation, got)
+        else:
+            self.supply.provide(invocation, got)
 
-    def _start_or_wait(self, invocation: Invocation, plan: Plan) -> None:
-        seat = self._pool.take(plan.key, _now_ms())
-        if seat is not None:
-            self._launcher.release_code(plan)
-            self._call(seat, invocation)
-            return
-        decision, evicted = self._pool.reserve(plan.key, plan.limits.memory_mb, _now_ms())
-        for old in evicted:
-            self._dismiss(old, "evicted")
-        if decision is Decision.WAIT:
-            self._waiting.append((invocation, plan))
-            return
-        invocation.start = Start.COLD
-        self._launcher.start(invocation, plan, lambda got: self._start_ended(invocation, plan, got))
+    def _refuse(self, invocation: Invocation, refused: Refused) -> None:
+        self._ledger.reject(invocation.delivery, invocation.request, refused)
 
-    def _start_ended(self, invocation: Invocation, plan: Plan, got: Seat | Refused) -> None:
-        if isinstance(got, Refused):
-            self._launcher.release_code(plan)
-            self._pool.forget(plan.key, plan.limits.memory_mb, _now_ms())
-            self._ledger.reject(invocation.delivery, invocation.request, got)
-            self._place_waiting()
-            return
-        self._started(invocation, got)
-
-    def _started(self, invocation: Invocation, seat: Seat) -> None:
-        if self._background.stopping.is_set():
-            self._launcher.destroy(seat, "shutdown")
-            return
+    def _init(self, seat: Seat, invocation: Invocation) -> None:
         self._watch.join(seat)
         seat.send_init(invocation)
         self._watch.set_deadline(seat, max(invocation.request.timeout_ms, INIT_MS_MIN))
@@ -210,7 +194,7 @@ class Executor:
             self._end(seat, ending, destroy="init_failed")
             return
         seat.initialised = True
-        self._pool.record_cold(seat.key, (invocation.sandbox_us + invocation.init_us) / 1_000)
+        self.supply.pool.record_cold(seat.key, (invocation.sandbox_us + invocation.init_us) / 1_000)
         seat.limit_cpu()
         self._call(seat, invocation)
 
@@ -231,9 +215,8 @@ class Executor:
         """The bootstrap's end of the socket closed: find out why, off the loop."""
         self._watch.leave(seat)
         if seat.invocation is None:
-            self._died_idle(seat)
+            self.supply.died_idle(seat)
             return
-        seat.generation += 1  # its deadline no longer counts
         left = seat.remains(seat.elapsed_us())
 
         def explained(why: Exit) -> None:
@@ -245,7 +228,7 @@ class Executor:
     def _broke_protocol(self, seat: Seat, reason: str) -> None:
         if seat.invocation is None:
             self._watch.leave(seat)
-            self._died_idle(seat)
+            self.supply.died_idle(seat)
             return
         ending = broke_protocol(reason, seat.remains(seat.elapsed_us()))
         self._end(seat, ending, destroy="protocol")
@@ -262,43 +245,22 @@ class Executor:
         assert invocation is not None, "an ending without an invocation"
         seat.invocation = None
         seat.generation += 1
+        if destroy is None and not invocation.request.reuse:
+            destroy = "run_once"
         if destroy is None:
-            self._pool.give_back(seat.key, seat.limits.memory_mb, seat, _now_ms())
+            self.supply.give_back(seat)
+            self._watch.set_deadline(seat, FREEZE_AFTER_MS)
         else:
-            self._pool.forget(seat.key, seat.limits.memory_mb, _now_ms())
-            self._dismiss(seat, destroy)
+            self.supply.discard(seat, destroy)
         self._ledger.commit(seat, invocation, ending)
-        if self._waiting:
-            self._place_waiting()
-
-    def _place_waiting(self) -> None:
-        """An ending made room: try those that wait, oldest first."""
-        for _ in range(len(self._waiting)):
-            self._start_or_wait(*self._waiting.popleft())
-
-    def _died_idle(self, seat: Seat) -> None:
-        if self._pool.remove_idle(seat):
-            self._launcher.destroy(seat, "died_idle")
-
-    def _dismiss(self, seat: Seat, reason: str) -> None:
-        self._watch.leave(seat)
-        self._launcher.destroy(seat, reason)
-
-    def expire_idle(self) -> None:
-        """Destroy the sandboxes that the policy keeps no longer; to be called once a second."""
-        for seat in self._pool.take_due(_now_ms()).expired:
-            self._dismiss(seat, "expired")
-
-    def show_pool(self) -> None:
-        """Bring the pool's metrics up to date."""
-        metrics.SANDBOXES.labels("busy").set(self._pool.busy_count)
-        metrics.SANDBOXES.labels("idle").set(self._pool.idle_count)
+        self.supply.place_waiting()
 
     def close(self) -> None:
         """Destroy every sandbox. Invocations under way stay pending for another executor."""
         self._background.stopping.set()
         for seat in self._watch.seats():
-            self._dismiss(seat, "shutdown")
+            self.supply.destroy(seat, "shutdown")
+        self.supply.close()
         self._background.close()
         self._watch.close()
         self._launcher.close()

@@ -6,7 +6,7 @@ done by whoever asks: the executor's loop, or the simulation in `bench`. No cloc
 that does not run backwards.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
@@ -19,6 +19,7 @@ from shared.events import InvocationRequested
 PoolKey = tuple[object, ...]
 S = TypeVar("S")
 
+SUPERSEDED_MS = 60_000
 _OLD_EXPIRIES_MAX = 64
 
 
@@ -123,7 +124,11 @@ class Pool(Generic[S]):
         while self._idle and not self._has_room(memory_mb):
             evicted.append(self._evict_lowest())
         self._add(key, memory_mb)
-        self._function(key).begin(now_ms, self.arrivals.price)
+        function = self._function(key)
+        function.begin(now_ms, self.arrivals.price)
+        if function.newest != key:
+            function.newest = key
+            self._supersede(key, now_ms + SUPERSEDED_MS)
         return Decision.START, evicted
 
     def give_back(self, key: PoolKey, memory_mb: int, sandbox: S, now_ms: int) -> None:
@@ -137,6 +142,8 @@ class Pool(Generic[S]):
             at_ms = now_ms + window.from_ms
             heappush(self._aheads, (at_ms, self._serial, ahead, release))
             until_ms = now_ms
+        if function.newest != key:
+            until_ms = min(until_ms, now_ms + SUPERSEDED_MS)
         self._insert(_Idle(key, memory_mb, sandbox, until_ms, self._rank(function, memory_mb)))
 
     def add_ahead(self, ahead: Ahead, sandbox: S) -> None:
@@ -175,7 +182,7 @@ class Pool(Generic[S]):
         expired = []
         while self._expiries and self._expiries[0][0] <= now_ms:
             _, serial = heappop(self._expiries)
-            if serial in self._idle:
+            if serial in self._idle:  # a second, later entry of the same is passed over then
                 expired.append(self._discard(serial).sandbox)
         ahead = []
         while self._aheads and self._aheads[0][0] <= now_ms:
@@ -230,6 +237,13 @@ class Pool(Generic[S]):
         idle = self._remove(serial)
         self._drop(idle.key, idle.memory_mb)
         return idle
+
+    def _supersede(self, key: PoolKey, until_ms: int) -> None:
+        """The function has changed: its older sandboxes are kept for as long as both are called."""
+        for serial, idle in self._idle.items():
+            if idle.key[0] == key[0] and idle.key != key and idle.until_ms > until_ms:
+                self._idle[serial] = replace(idle, until_ms=until_ms)  # the same keys as before
+                heappush(self._expiries, (until_ms, serial))
 
     def _evict_lowest(self) -> S:
         serial = min(self._idle, key=lambda serial: (self._idle[serial].rank, serial))

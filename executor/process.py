@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import threading
 import time
 
@@ -60,6 +61,12 @@ def wait_for_factory(settings: Settings, stop: threading.Event) -> SandboxFactor
     return None
 
 
+def raise_descriptors_max() -> None:
+    """A sandbox holds some twenty descriptors; the usual soft limit of 1,024 is for `select`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]:
     """Everything the executor is made of."""
     reaped = factory.reap()
@@ -67,7 +74,7 @@ def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]
         log_event(LOG, "sandbox.reaped", count=reaped)
     inbox = RedisInbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
     s3 = make_client(settings, "s3", connections=_BACKGROUND_THREADS)
-    background = Background(_BACKGROUND_THREADS)
+    background = Background(_BACKGROUND_THREADS, max(os.cpu_count() or 1, 2))
     code_store = CodeStore(settings, s3)
     launcher = Launcher(
         settings,
@@ -83,6 +90,7 @@ def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop`, then finish what is under way, or hand it back after a while."""
+    raise_descriptors_max()
     factory = wait_for_factory(settings, stop)
     if factory is None:
         return
@@ -98,8 +106,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 break
         if time.monotonic() >= show_at:
             show_at = time.monotonic() + _SHOW_SECONDS
-            executor.expire_idle()
-            executor.show_pool()
+            executor.supply.tend()
+            executor.supply.show()
         try:
             executor.run_once(200 if stop.is_set() else 1_000, draining=stop.is_set())
             backoff.reset()

@@ -27,15 +27,18 @@ class RuntimeMissingError(SandboxError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSpec:
-    """What makes one sandbox different from another; sandboxes of equal specs can stand in."""
+    """What makes one sandbox different from another; sandboxes of equal specs can stand in.
 
-    function_id: str
+    Without `function_id` and `code_dir` it is generic: `Sandbox.furnish` brings both later.
+    """
+
     runtime: Runtime
-    handler: str
-    code_dir: Path  # unpacked archive, read-only as /var/task; any user may read what is in it
-    code_sha256: str
     limits: Limits
     network: Network
+    function_id: str = ""
+    handler: str = ""
+    code_dir: Path | None = None  # unpacked archive, read-only as /var/task; any user may read it
+    code_sha256: str = ""
     env_vars: dict[str, str] = field(default_factory=dict)
     tmp_mb: int = 512
     pids_max: int = 256
@@ -57,6 +60,14 @@ class Sandbox(Protocol):
     control: socket.socket  # non-blocking; end of file means that the bootstrap is gone
     logs: socket.socket  # non-blocking
     meter: Meter
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """Make a generic sandbox that of a function; once, before its first frame. Blocks.
+
+        Afterwards /var/task shows the code, the memory limit is that of `spec`, and so is `spec`.
+        Raises SandboxError where that cannot be done; it is good for nothing then but `destroy`.
+        """
+        ...
 
     def describe_exit(self) -> Exit:
         """Why the bootstrap is gone. May block for a second; call it once `control` has ended."""

@@ -5,6 +5,7 @@ Not here: the sandbox itself.
     <state_dir>/executors/<executor>.lock     held with flock while that executor lives
     <state_dir>/sandboxes/<id>/owner.json     which executor, which kind, which cgroups
     <state_dir>/sandboxes/<id>/run/socket     mounted into the sandbox as /run/hearth
+    <state_dir>/sandboxes/<id>/task/          of a generic sandbox: its /var/task, empty at first
 
 A lock says more than a process id: the kernel lets go of it however the executor dies, ids are
 never taken for another's, and it holds across containers that share the folder.
@@ -107,6 +108,7 @@ class SandboxFolder:
         self.owner = owner
         self.id = path.name
         self.run = path / "run"
+        self.task = path / "task"
 
     @classmethod
     def create(cls, path: Path, owner: Owner) -> "SandboxFolder":
@@ -124,6 +126,14 @@ class SandboxFolder:
             return cls(path, json.decode((path / "owner.json").read_bytes(), type=Owner))
         except (OSError, DecodeError, ValidationError):
             return None
+
+    def choose_task(self, code_dir: Path | None) -> Path:
+        """What the sandbox sees as /var/task: the code, or a folder that will be filled."""
+        if code_dir is not None:
+            return code_dir.resolve()
+        self.task.mkdir()
+        self.task.chmod(0o755)
+        return self.task
 
     def note_cgroups(self, cgroups: tuple[str, ...]) -> None:
         """Write down what must be removed besides the folder, before it exists."""

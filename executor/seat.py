@@ -62,6 +62,7 @@ class Seat:
     region: str
     invocation: Invocation | None = None
     initialised: bool = False
+    frozen: bool = False
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
     _frames: Decoder = field(default_factory=Decoder)
     _log: bytearray = field(default_factory=bytearray)
@@ -90,8 +91,14 @@ class Seat:
         if not self.sandbox.meter.limit_cpu(limits.cpu_quota_us, limits.cpu_period_us):
             self.limits = msgspec.structs.replace(limits, cpu_quota_us=None)
 
+    def freeze(self) -> None:
+        """Stop what the function left running, until the next call."""
+        self.frozen = self.sandbox.meter.freeze()
+
     def send_call(self, invocation: Invocation) -> None:
         """Take the first readings and send the event to the handler."""
+        if self.frozen:
+            self.frozen = not self.sandbox.meter.thaw()
         request = invocation.request
         self.invocation = invocation
         self.generation += 1
@@ -196,4 +203,5 @@ class Seat:
             )
         self.read_logs()  # after the readings: reading costs time, the peak does not wait
         text, truncated = self.take_log()
-        return Remains(run_us if self.initialised else 0, readings, text, truncated)
+        run_us = run_us if self.initialised else 0
+        return Remains(self.sandbox.id, run_us, readings, text, truncated)

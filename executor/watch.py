@@ -45,6 +45,7 @@ class Watch:
 
     def leave(self, seat: Seat) -> None:
         """Watch a seat no longer; before its sockets are closed."""
+        seat.generation += 1  # its deadline no longer counts
         for descriptor in [fd for fd, other in self._by_descriptor.items() if other is seat]:
             self._drop(descriptor)
 
@@ -92,7 +93,7 @@ class Watch:
         overdue = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, generation, seat = heappop(self._deadlines)
-            if generation == seat.generation and seat.invocation is not None:
+            if generation == seat.generation:
                 overdue.append(seat)
         return overdue
 

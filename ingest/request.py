@@ -84,6 +84,7 @@ def read_request(fields: Fields, origin: Origin, settings: Settings) -> Invocati
         input_s3=_read_input_s3(fields),
         env_vars=_read_env_vars(fields),
         network=_read_network(fields),
+        reuse=_read_reuse(fields),
         reply_to=read_reply_to(fields, origin.request_id),
     )
 
@@ -183,6 +184,15 @@ def _read_network(fields: Fields) -> Network:
     if network not in ("none", "egress"):
         raise fields.refuse("network", '"none" or "egress"')
     return Network(network)
+
+
+def _read_reuse(fields: Fields) -> bool:
+    reuse = fields.value("reuse")
+    if reuse is None:
+        return True
+    if not isinstance(reuse, bool):
+        raise fields.refuse("reuse", "true or false; false runs in a sandbox of its own, once")
+    return reuse
 
 
 def read_reply_to(fields: Fields, request_id: str) -> str | None:

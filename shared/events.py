@@ -265,6 +265,7 @@ class InvocationRequested(Event, frozen=True, tag=True):
     input_s3: S3Object | None = None
     env_vars: dict[str, str] = {}
     network: Network = Network.EGRESS
+    reuse: bool = True  # false: a sandbox for this invocation alone
     reply_to: str | None = None
 
 

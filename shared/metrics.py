@@ -67,7 +67,7 @@ STARTED = Gauge(
 SANDBOX_STARTS = Counter("hearth_sandbox_starts", "Sandboxes started (cold starts).", ["kind"])
 SANDBOX_STOPS = Counter("hearth_sandbox_stops", "Sandboxes destroyed, by reason.", ["reason"])
 SANDBOXES = Gauge(
-    "hearth_sandboxes", "Sandboxes: busy, idle.", ["state"], multiprocess_mode="livesum"
+    "hearth_sandboxes", "Sandboxes: busy, idle, generic.", ["state"], multiprocess_mode="livesum"
 )
 SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
 CODE_FETCHES = Counter(

@@ -57,6 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sandboxes_max: Positive = 8
     memory_budget_mb: Annotated[int, Meta(ge=0)] = 0
     pool_policy: Literal["balanced", "fixed", "histogram", "greedy_dual"] = "balanced"
+    generic_sandboxes_max: Annotated[int, Meta(ge=0)] = 2
     cpu_policy: Literal["proportional", "fixed"] = "proportional"
     cpu_fixed: Annotated[float, Meta(gt=0)] = 1.0
     tmp_mb: Positive = 512

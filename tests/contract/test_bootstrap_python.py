@@ -111,7 +111,9 @@ def test_call_failures(dialogue: Dialogue, kind: str, message: str) -> None:
 def test_stack_is_the_users(dialogue: Dialogue) -> None:
     """Frames of the bootstrap are not in the stack; the lines are Lambda's."""
     dialogue.init()
-    path = dialogue.sandbox.spec.code_dir / "main.py"
+    folder = dialogue.sandbox.spec.code_dir
+    assert folder is not None
+    path = folder / "main.py"
 
     expected = [
         f'  File "{path}", line 3, in handler\n    return inner()\n',

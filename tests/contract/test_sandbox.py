@@ -340,3 +340,16 @@ def test_awkward_state_folder(real: ClosableFactory, tmp_path: Path) -> None:
         assert b"1" == dialogue.output()
 
     own.close()
+
+
+def test_many_descriptors_are_no_obstacle(factory: ClosableFactory, spec: SandboxSpec) -> None:
+    """Sixty sandboxes hold more descriptors than `select` knows."""
+    held = [os.dup(0) for _ in range(1_100)]
+    try:
+        with started(factory, spec) as dialogue:
+            dialogue.init()
+            assert b"1" == dialogue.output()
+            dialogue.sandbox.meter.freeze()
+    finally:
+        for descriptor in held:
+            os.close(descriptor)

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from executor.doorway import Connections, Doorway
+from executor.furnish import furnish
 from executor.process_end import describe_status
 from executor.readings import Meter
 from executor.sandbox import Exit, SandboxError, SandboxSpec
@@ -39,6 +40,12 @@ class ProcessSandbox:
         self.meter = Meter(connections.pid)
         self._process = process
         self._folder = folder
+        self._pid = connections.pid
+
+    def furnish(self, spec: SandboxSpec) -> None:
+        """Link the code in; there is no limit to set."""
+        furnish(self._folder.task, self._pid, spec, spec.limits.memory_mb)
+        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """Never out of memory: it has no limit."""
@@ -75,7 +82,7 @@ class ProcessFactory:
                 *PROGRAMS[spec.runtime],
                 # A socket address has 107 bytes at most, a test's folder may have more.
                 "socket",
-                spec.code_dir.resolve(),
+                folder.choose_task(spec.code_dir),
             ],
             cwd=folder.run,
             stdin=subprocess.DEVNULL,

@@ -22,11 +22,10 @@ def test_golden_events_are_read_and_written_unchanged(file: Path) -> None:
     assert stored == encode(decode(stored))
 
 
-def test_every_event_type_has_a_golden_file_that_shows_all_its_fields() -> None:
-    """A new type or field cannot be forgotten."""
+def test_the_golden_files_of_every_event_type_show_all_its_fields() -> None:
+    """A new type or field cannot be forgotten; a new field gets a new file, the old ones stay."""
     for kind in get_args(Anything):
-        # Those with a later field stand beside the older ones, which never change.
-        files = list(GOLDEN.glob(f"{kind.__name__}.1*.json"))
+        files = GOLDEN.glob(f"{kind.__name__}.*.json")
         stored = set().union(*(msgspec.json.decode(file.read_bytes()) for file in files))
         fields = {field.name for field in msgspec.structs.fields(kind)} - {"schema_version"}
         assert fields == stored - {"type"}, kind.__name__

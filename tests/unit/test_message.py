@@ -57,6 +57,7 @@ def test_defaults() -> None:
     assert bytes(event.input) == b"null"
     assert (event.input_s3, event.env_vars, event.reply_to) == (None, {}, None)
     assert event.network is Network.EGRESS
+    assert event.reuse
 
 
 def test_everything_given() -> None:
@@ -71,6 +72,7 @@ def test_everything_given() -> None:
         inputS3={"bucket": "big", "key": "a/b.bin"},
         envVars={"STAGE": "test"},
         network="none",
+        reuse=False,
         replyTo="answers:me",
         unknown=[1, 2],
     )
@@ -82,6 +84,7 @@ def test_everything_given() -> None:
     assert event.input_s3 == S3Object(bucket="big", key="a/b.bin")
     assert event.env_vars == {"STAGE": "test"}
     assert event.network is Network.NONE
+    assert not event.reuse
     assert event.reply_to == "answers:me"
 
 
@@ -171,6 +174,7 @@ WRONG = [
     ("envVars", {"A=B": "x"}, "letters, digits and _"),
     ("network", "all", '"none" or "egress"'),
     ("network", {}, '"none" or "egress"'),
+    ("reuse", "no", "true or false"),
     ("replyTo", "has space", "pub/sub channel"),
     ("replyTo", "*", "pub/sub channel"),
     ("replyTo", "result:of-another", "the result channel of another request"),
@@ -264,7 +268,7 @@ def test_large_env_vars_are_named() -> None:
 
 NAMES = st.sampled_from(
     ["requestId", "functionId", "runtime", "handler", "s3Key", "s3Bucket", "codeSha256",
-     "memoryMb", "timeoutMs", "input", "inputS3", "envVars", "network", "replyTo", "other"]
+     "memoryMb", "timeoutMs", "input", "inputS3", "envVars", "network", "reuse", "replyTo", "other"]
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

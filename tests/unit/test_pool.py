@@ -49,6 +49,30 @@ def test_a_sandbox_never_serves_another_key() -> None:
     assert pool.take(B, 1) is None
 
 
+def test_the_sandboxes_of_a_changed_function_retire() -> None:
+    """A minute after their last call, not before: both versions may be called for a while."""
+    pool = make_pool(Policy(FixedKeepAlive(10 * MINUTE_MS)))
+    old, new = ("f", "old code"), ("f", "new code")
+    run(pool, old, "old", 0)
+    run(pool, ("g", "code"), "other", 0)
+    run(pool, new, "new", 1_000)
+    assert "old" == pool.take(old, 30_000)
+    pool.give_back(old, 128, "old", 31_000)
+
+    assert [] == pool.take_due(90_999).expired
+    assert ["old"] == pool.take_due(91_000).expired
+    assert ["other", "new"] == pool.take_due(11 * MINUTE_MS).expired
+
+
+def test_an_idle_sandbox_of_old_code_is_not_kept_for_its_turn() -> None:
+    """It had been promised ten minutes when the code changed."""
+    pool = make_pool(Policy(FixedKeepAlive(10 * MINUTE_MS)))
+    run(pool, ("f", "old code"), "old", 0)
+    run(pool, ("f", "new code"), "new", 1_000)
+
+    assert ["old"] == pool.take_due(61_000).expired
+
+
 def test_room_is_made_by_the_least_recently_used() -> None:
     pool = make_pool(memory_mb_max=384)
     for number, name in enumerate("xyz"):
