@@ -88,7 +88,7 @@ def test_sleep() -> None:
 
     parts = assert_adds_up(run)
     assert close_to(300_000) == parts.waiting_us
-    assert parts.on_cpu_us < 20_000
+    assert close_to(run.run_us) == parts.waiting_us + parts.on_cpu_us + parts.run_queue_us
     assert 0 == parts.throttled_us == parts.memory_pressure_us
     assert parts.block_io_us + parts.unattributed_us < 2_000
 
@@ -103,7 +103,7 @@ def test_disk(tmp_path: Path) -> None:
     waited_us = parts.block_io_us + parts.memory_pressure_us + parts.unattributed_us
     assert close_to(truth["block_io_us"]) == waited_us + parts.run_queue_us
     # A wait of a few milliseconds on several CPUs is told by halves, see design.md.
-    assert parts.block_io_us > (0.8 if run.readings.series else 0.3) * truth["block_io_us"]
+    assert parts.block_io_us > (0.5 if run.readings.series else 0.3) * truth["block_io_us"]
     assert close_to(truth["own_cpu_us"]) == parts.on_cpu_us
 
 
@@ -117,7 +117,8 @@ def test_network() -> None:
     assert close_to(20 * MIB) == run.profile.network_rx_bytes
     assert run.profile.network_tx_bytes < MIB
     assert close_to(run.truth["waiting_us"]) == parts.waiting_us + parts.run_queue_us
-    assert parts.block_io_us + parts.memory_pressure_us < 10_000
+    # But for modules of the interpreter that were not in memory yet.
+    assert parts.block_io_us + parts.memory_pressure_us < run.run_us // 20
 
 
 def test_memory_pushed_to_the_limit(tmp_path: Path) -> None:
@@ -172,7 +173,8 @@ def test_a_child_does_the_work() -> None:
     parts = assert_adds_up(run)
     assert run.truth["own_cpu_us"] >= 150_000
     assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
-    assert close_to(run.truth["own_cpu_us"]) == parts.on_cpu_us
+    # Until it waits, the parent works beside its child.
+    assert 150_000 <= parts.on_cpu_us <= cpu_us(run)
     assert close_to(run.run_us) == parts.on_cpu_us + parts.run_queue_us + parts.unattributed_us
 
 
@@ -194,7 +196,8 @@ def test_all_in_one() -> None:
         run = call_in_quiet(subject, "mix", [["burn", 100], ["sleep", 150], ["burn_in_child", 50]])
 
     parts = assert_adds_up(run)
-    assert close_to(run.truth["own_cpu_us"]) == parts.on_cpu_us
+    assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
+    assert 150_000 <= parts.on_cpu_us <= cpu_us(run)
     assert close_to(150_000) == parts.waiting_us + parts.unattributed_us
 
 

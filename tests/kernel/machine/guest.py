@@ -24,7 +24,7 @@ if __name__ == "__main__":
             "-p",
             "no:cacheprovider",
             f"--junit-xml={RESULTS}/junit.xml",
-            f"--ignore={tests / 'test_cgroup2.py'}",
+            f"--ignore={tests / 'test_cgroup2.py'}",  # it starts this machine
         ]
     )
     record(RESULTS / kind_of_machine(), SCRATCH)

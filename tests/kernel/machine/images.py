@@ -24,7 +24,7 @@ _PROGRAMS = (
 _LOADER_PROGRAMS = ("sh", "perl", "mount", "switch_root")
 _PACKAGES = (
     "msgspec", "pytest", "pytest-timeout", "pluggy", "iniconfig", "packaging", "pygments",
-    "hypothesis", "sortedcontainers",
+    "redis", "hiredis", "typing-extensions",
 )  # fmt: skip
 _EMPTY_FOLDERS = (
     "proc", "sys", "dev", "run", "tmp", "var/tmp", "root", "mnt", "srv", "media", "project",
