@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from cli.dead import dead
+from cli.profile import profile
 from shared.inbox import LogUnavailableError
 from shared.logging import set_up
 from shared.settings import Settings, SettingsError, load_from_process, name_metrics_folder
@@ -90,6 +91,7 @@ def _announce(settings: Settings, process: str, folder: Path) -> None:
 
 
 main.add_command(dead)
+main.add_command(profile)
 
 if __name__ == "__main__":
     sys.exit(main())

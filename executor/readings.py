@@ -103,7 +103,8 @@ class Meter:
 
     def read_cpu(self) -> dict[str, str]:
         """The CPU files alone."""
-        return self._read(tuple(item for item in self._after if item[0] in CPU_FILES))
+        readings = self._read(tuple(item for item in self._after if item[0] in CPU_FILES))
+        return {name: readings[name] for name in CPU_FILES & readings.keys()}
 
     def oom_kills(self) -> int | None:
         """Processes of the cgroup that the kernel killed for memory so far; None: not known."""
