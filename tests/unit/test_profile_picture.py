@@ -1,7 +1,7 @@
 """`hearth profile` as text and as SVG: what is drawn is what was measured."""
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import click
 import pytest
@@ -31,7 +31,9 @@ def test_the_legend_names_every_part_and_its_share() -> None:
     assert WIDTH == len(lines[2])
     assert [line for line in lines if line.startswith("░ waiting") and "network, timer" in line]
     assert "not known" not in text
-    assert re.search(r"^memory, up to 3[0-9]\.[0-9] MB, sampled from 2[0-9]{2} ms on$", text, re.M)
+    assert re.search(
+        r"^memory, up to 3[0-9]\.[0-9] MB, sampled from 2[0-9]{2} ms on$", text, re.MULTILINE
+    )
 
 
 def test_a_short_run_has_no_curves_and_a_run_without_readings_no_figures() -> None:
@@ -63,7 +65,7 @@ def test_a_profile_without_its_readings_is_shown_as_it_was_made() -> None:
 
 def test_the_picture_is_well_formed_whatever_the_names_are() -> None:
     """A request id may hold what XML minds; the bar's pieces fill its width."""
-    root = ElementTree.fromstring(draw_svg(make_view("<a&b>", finished())))  # noqa: S314
+    root = ET.fromstring(draw_svg(make_view("<a&b>", finished())))  # noqa: S314
     bar = [box for box in root.iter(f"{SVG}rect") if box.get("height") == "30"]
 
     assert "<a&b> · thumb" in (root.findtext(f"{SVG}title") or "")
