@@ -1,12 +1,13 @@
 """`make bench`: what the platform adds to one warm invocation, and how many it carries a second.
 
 From the request's append to the publication of its result, through executor, profiler, tuner and
-publisher, isolated and measured, on loopback. Prints a table and writes bench/results.json with
+publisher, isolated and measured, on loopback; and what measuring takes of it. Prints a table and writes bench/results.json with
 the machine and the versions. Not here: SQS and the documents in S3
 (the stand-in would be measured, not Hearth).
 """
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -157,6 +158,9 @@ def main() -> None:
         rows["warm_overhead_ms_p99"] = round(times[int(len(times) * 0.99)], 3)
         measure_throughput(stack, 500, "warmup")
         rows["invocations_per_second"] = round(measure_throughput(stack, given.count, "many"))
+    # Imported only now: it takes its request from here.
+    measuring = importlib.import_module("bench.measuring").measure(given.sandbox, 2_000)
+    rows |= {name: measuring[name] for name in ("measuring_ms_p50", "readings_ms_p50")}
     result = {
         "machine": describe_machine(),
         "sandbox": given.sandbox,

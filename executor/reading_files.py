@@ -20,6 +20,7 @@ class When(Enum):
 
     BOTH = "both"
     AFTER = "after"
+    ONCE = "once"  # after; and of that text the next call counts from, for it is dear
 
 
 class Reading(NamedTuple):
@@ -45,9 +46,10 @@ MEMORY_OF_SERIES = ("memory.usage_in_bytes", "memory.current")
 CPU_OF_SERIES = {"cgroup1": (UNIFIED_CPU, "cpuacct.usage"), "cgroup2": ("cpu.stat",)}
 
 _CPUACCT = ("cpuacct.usage", "cpuacct.usage_user", "cpuacct.usage_sys")
-_MEMORY_1 = ("memory.usage_in_bytes", "memory.stat", "memory.oom_control")
+_MEMORY_1 = ("memory.usage_in_bytes", "memory.oom_control")
 _LIMIT_HITS_1 = ("memory.memsw.failcnt", "memory.failcnt")
-_MEMORY_2 = ("memory.current", "memory.stat", "memory.events")
+_MEMORY_2 = ("memory.current", "memory.events")
+STATISTICS = "memory.stat"
 
 
 def choose_source(cgroups: Mapping[str, Path]) -> str:
@@ -82,6 +84,7 @@ def _list_1(cgroups: Mapping[str, Path]) -> Iterator[Reading]:
         yield Reading("cpu.stat", cgroups["cpu"] / "cpu.stat")
     if "memory" in cgroups:
         yield from _list(cgroups["memory"], _MEMORY_1)
+        yield Reading(STATISTICS, cgroups["memory"] / STATISTICS, When.ONCE)
         # A sandbox's limit with swap is its limit without: then only the former is ever met.
         yield from _list(cgroups["memory"], [_first(cgroups["memory"], _LIMIT_HITS_1)])
         yield Reading(PEAK_1, cgroups["memory"] / PEAK_1, When.AFTER, is_written=True)
@@ -93,6 +96,7 @@ def _list_1(cgroups: Mapping[str, Path]) -> Iterator[Reading]:
 
 def _list_2(folder: Path) -> Iterator[Reading]:
     yield from _list(folder, ("cpu.stat", *_MEMORY_2, "io.stat"))
+    yield Reading(STATISTICS, folder / STATISTICS, When.ONCE)
     yield Reading(PEAK_2, folder / PEAK_2, When.AFTER, is_written=True)
     yield Reading("pids.current", folder / "pids.current", When.AFTER)
 
