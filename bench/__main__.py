@@ -1,8 +1,8 @@
 """`make bench`: what the platform adds to one warm invocation, and how many it carries a second.
 
 From the request's append to the publication of its result, through executor, profiler, tuner and
-publisher, isolated and measured, on loopback; and what measuring takes of it. Prints a table and writes bench/results.json with
-the machine and the versions. Not here: SQS and the documents in S3
+publisher, isolated and measured, on loopback; and what measuring takes of it. Prints a table and
+writes bench/results.json with the machine and the versions. Not here: SQS and the documents in S3
 (the stand-in would be measured, not Hearth).
 """
 

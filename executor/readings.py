@@ -8,12 +8,12 @@ cost more than the readings. A file that is missing or cannot be read is left ou
 """
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from executor.cgroups import UNIFIED, read_own_cgroups
+from executor.cgroups import read_own_cgroups
+from executor.controls import Controls, write
 from executor.reading_files import (
     CPU_FILES,
     CPU_OF_SERIES,
@@ -44,14 +44,6 @@ class _Peak(NamedTuple):
     text: bytes = b""
 
 
-class _Freezer(NamedTuple):
-    """How the sandbox is stopped where it is."""
-
-    descriptor: int = -1
-    frozen: bytes = b""
-    thawed: bytes = b""
-
-
 class Meter:
     """Readings of one sandbox. Not for several threads at once.
 
@@ -73,8 +65,7 @@ class Meter:
         self._open_network()
         self._peak = self._open_peak()
         self.accuracy = self._peak.accuracy
-        self._quota = self._open_quota(cgroups)
-        self._freezer = self._open_freezer(cgroups)
+        self._controls = Controls(self.source, cgroups, self._open)
         self._after = tuple(self._descriptors.items())
         self._before = tuple(item for item in self._after if item[0] not in self._after_only)
         self.memory_of_series = self._find(MEMORY_OF_SERIES)
@@ -87,7 +78,7 @@ class Meter:
         memory.stat is that of the last `after`, where there was one: it costs as much as five.
         """
         if self._peak.descriptor >= 0:
-            _write(self._peak.descriptor, self._peak.text)
+            write(self._peak.descriptor, self._peak.text)
         readings = self._read(self._before)
         self._kept = self._kept or self._read_whole(STATISTICS)
         if self._kept:
@@ -126,21 +117,16 @@ class Meter:
         return None
 
     def limit_cpu(self, quota_us: int | None, period_us: int) -> bool:
-        """Grant `quota_us` of CPU time in each period; None: no limit. Whether it holds now."""
-        if self.source == "cgroup2":
-            quota = "max" if quota_us is None else str(quota_us)
-            return self._write_quota("cpu.max", f"{quota} {period_us}")
-        period_holds = self._write_quota("cpu.cfs_period_us", str(period_us))
-        quota = "-1" if quota_us is None else str(quota_us)
-        return period_holds and self._write_quota("cpu.cfs_quota_us", quota)
+        """See `Controls`."""
+        return self._controls.limit_cpu(quota_us, period_us)
 
     def freeze(self) -> bool:
-        """Stop every process of the sandbox where it is; whether that was possible."""
-        return _write(self._freezer.descriptor, self._freezer.frozen)
+        """See `Controls`."""
+        return self._controls.freeze()
 
     def thaw(self) -> bool:
-        """Let the processes go on; whether that was possible."""
-        return _write(self._freezer.descriptor, self._freezer.thawed)
+        """See `Controls`."""
+        return self._controls.thaw()
 
     def close(self) -> None:
         """Close the files; may be called again."""
@@ -151,8 +137,7 @@ class Meter:
         self._kept = ""
         self._before = self._after = ()
         self._peak = _Peak(self.accuracy)
-        self._quota = {}
-        self._freezer = _Freezer()
+        self._controls.forget()
 
     def _read(self, items: tuple[tuple[str, int], ...]) -> dict[str, str]:
         readings = self._fixed.copy()
@@ -205,34 +190,18 @@ class Meter:
         """The best way to reset the peak that this kernel has."""
         for name in (PEAK_1, PEAK_2):
             descriptor = self._descriptors.get(name, -1)
-            if descriptor >= 0 and _write(descriptor, b"0"):
+            if descriptor >= 0 and write(descriptor, b"0"):
                 return _Peak(Accuracy.EXACT, descriptor, b"0")
         # Read before too: where the lifetime's peak rises, it is the invocation's.
         self._after_only -= {PEAK_1, PEAK_2, "pids.current"}
         descriptor = self._open(self._process / "clear_refs", os.O_WRONLY)
-        if descriptor >= 0 and _write(descriptor, _RESET_PEAK_OF_PROCESS):
+        if descriptor >= 0 and write(descriptor, _RESET_PEAK_OF_PROCESS):
             for name in ("status", "stat"):  # the mark, and whether there were children
                 if name not in self._descriptors:
                     self._open_reading(Reading(name, self._process / name))
             return _Peak(Accuracy.PROCESS_EXACT, descriptor, _RESET_PEAK_OF_PROCESS)
         has_peak = {PEAK_1, PEAK_2, "status"} & self._descriptors.keys()
         return _Peak(Accuracy.UPPER_BOUND if has_peak else Accuracy.NONE)
-
-    def _open_quota(self, cgroups: Mapping[str, Path]) -> dict[str, int]:
-        names: tuple[str, ...] = ("cpu.cfs_period_us", "cpu.cfs_quota_us")
-        controller = "cpu"
-        if self.source == "cgroup2":
-            names, controller = ("cpu.max",), UNIFIED
-        folder = cgroups.get(controller)
-        return {name: self._open(folder / name, os.O_WRONLY) for name in names} if folder else {}
-
-    def _open_freezer(self, cgroups: Mapping[str, Path]) -> _Freezer:
-        if "freezer" in cgroups:
-            descriptor = self._open(cgroups["freezer"] / "freezer.state", os.O_WRONLY)
-            return _Freezer(descriptor, b"FROZEN", b"THAWED")
-        folder = cgroups.get(UNIFIED)
-        descriptor = self._open(folder / "cgroup.freeze", os.O_WRONLY) if folder else -1
-        return _Freezer(descriptor, b"1", b"0")
 
     def _open(self, path: Path, flags: int) -> int:
         try:
@@ -242,17 +211,8 @@ class Meter:
         self._resources.append(descriptor)
         return descriptor
 
-    def _write_quota(self, name: str, text: str) -> bool:
-        return _write(self._quota.get(name, -1), text.encode())
-
 
 def _has_own_network(process: Path) -> bool:
     with suppress(OSError):
         return (process / "ns/net").readlink() != (process.parent / "self/ns/net").readlink()
-    return False
-
-
-def _write(descriptor: int, text: bytes) -> bool:
-    with suppress(OSError):
-        return os.pwrite(descriptor, text, 0) == len(text)
     return False
