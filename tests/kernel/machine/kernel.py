@@ -5,6 +5,7 @@ Nothing is installed: apt is given lists and a cache of its own, below `build/cg
 
 import lzma
 import os
+import platform
 import re
 import subprocess
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 MIRROR = ""
 SUITES = {"6.1": "bookworm", "6.12": "trixie"}
-_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_KEYS = tuple(Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("gpg", "pgp"))
 _META = "linux-image-cloud-amd64"
 # In the order in which they need one another; what is built in has no file.
 _MODULES = (
@@ -41,6 +42,9 @@ class Kernel:
 
 def get_kernel(version: str, cache: Path) -> Kernel:
     """The newest Debian kernel of that series; fetched once. Raises UnavailableError."""
+    if platform.machine() != "x86_64":
+        message = f"the machine is made for x86_64, this is {platform.machine()}"
+        raise UnavailableError(message)
     folder = cache / SUITES[version]
     if not (folder / "complete").exists():
         _fetch(SUITES[version], folder)
@@ -51,9 +55,13 @@ def get_kernel(version: str, cache: Path) -> Kernel:
 def _fetch(suite: str, folder: Path) -> None:
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    keys = next((path for path in _KEYS if path.exists()), None)
+    if keys is None:
+        message = "Debian's keys are missing. Run: apt-get install debian-archive-keyring"
+        raise UnavailableError(message)
     sources = folder / "sources.list"
     sources.write_text(
-        f"deb [signed-by={_KEYS}] {os.environ.get('DEBIAN_MIRROR', MIRROR)} {suite} main\n"
+        f"deb [signed-by={keys}] {os.environ.get('DEBIAN_MIRROR', MIRROR)} {suite} main\n"
     )
     options = {
         "Dir::Etc::SourceList": sources,
