@@ -121,6 +121,7 @@ class FunctionArrivals:
     uses: int = 0  # since it had no sandbox
     begun: int = 0  # ever
     cold_ms: float = 0.0  # what a cold start costs more than a warm one
+    run_ms: float = 0.0  # what an invocation takes
     newest: Hashable = None  # of its kinds of sandbox, the one that was started last
     released: list[Release] = field(default_factory=list)  # the highest level first
     levels: list[Gaps] = field(default_factory=list)
@@ -153,6 +154,12 @@ class FunctionArrivals:
         if not self.cold_ms:
             self.cold_ms = cold_ms
         self.cold_ms += (cold_ms - self.cold_ms) * _COST_SHARE
+
+    def record_run(self, run_ms: float) -> None:
+        """An invocation ran that long; the newest count most."""
+        if not self.run_ms:
+            self.run_ms = run_ms
+        self.run_ms += (run_ms - self.run_ms) * _COST_SHARE
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 Not here: running it (`bubblewrap_sandbox`).
 
-From outside in: a shell joins the cgroup and sets resource limits. As root it then collects the
+From outside in: a shell joins the cgroup, sets resource limits and opens the filter of system
+calls. As root it then collects the
 sandbox's folders in one place, seen by nobody else, since they may lie where only root can look,
 such as /root; and `setpriv` leaves root for good. At last bwrap makes the sandbox. Every step
 replaces the one before, so that bwrap is the executor's child and dies with it.
@@ -16,13 +17,17 @@ from msgspec import Struct
 USER_ID = 65_501  # no account of its own; the same as in the Docker images
 _MEBIBYTE = 1024 * 1024
 _OPEN_FILES_MAX = 1_024  # Lambda's
+_FILTER = 9  # the descriptor that bwrap reads the filter from, and closes
 _JOIN = (
     'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; '
-    f'ulimit -c 0; ulimit -n {_OPEN_FILES_MAX}; exec "$@"'
+    f'ulimit -c 0; ulimit -n {_OPEN_FILES_MAX}; exec {_FILTER}<"$1"; shift; exec "$@"'
 )
 _STAGE = 'mount -a -T "$1" || exit 125; shift; exec "$@"'
 _STAGES = ("/run", "/mnt", "/srv", "/media")  # folders of which a sandbox needs nothing
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
+_SHM = "/dev/shm"  # noqa: S108 - the sandbox's own
+_SHM_MB = 64  # Docker's
+_HIDDEN_OF_PROC = ("kcore", "keys", "timer_list", "sched_debug", "latency_stats")  # as in Docker
 PATH_INSIDE = "/usr/local/bin:/usr/bin:/bin"
 _ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": _TMP, "LANG": "C.UTF-8"}
 _TOP_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -38,29 +43,35 @@ class Places(Struct, frozen=True, kw_only=True):
     etc: Path  # made-up passwd, group, hosts, nsswitch.conf
 
 
+class Walls(Struct, frozen=True, kw_only=True):
+    """What holds a sandbox together besides its namespaces."""
+
+    tmp_mb: int
+    filter: Path | None = None  # of system calls, as the kernel takes it
+    files_to_join: Sequence[str] = ()  # of its cgroup
+    processes_max: int | None = None  # where no cgroup counts them
+
+
 def build_command(
-    places: Places,
-    program: Sequence[str],
-    *,
-    tmp_mb: int,
-    files_to_join: Sequence[str],
-    stage_table: Path | None,
+    places: Places, program: Sequence[str], walls: Walls, *, stage_table: Path | None
 ) -> list[str]:
     """The whole command line; it needs no environment but PATH.
 
     `stage_table` is a file that holds `format_stage_table(places)`; None where root is not to be
     left because nobody is root.
     """
-    bwrap = "bwrap"
-    join = ["/bin/sh", "-c", _JOIN, "sh", *files_to_join, "--"]
+    join = ["/bin/sh", "-c", _JOIN, "sh", *walls.files_to_join, "--"]
+    join += [str(walls.filter or "/dev/null")]
+    if walls.processes_max is not None:
+        program = ["prlimit", f"--nproc={walls.processes_max}", *program]
     if stage_table is None:
-        return [*join, bwrap, *_inner(places, tmp_mb), "--", *program]
+        return [*join, "bwrap", *_inner(places, walls), "--", *program]
     user = str(USER_ID)
     return [
         *join,
         *("unshare", "--mount", "/bin/sh", "-c", _STAGE, "sh", str(stage_table)),
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"),
-        *(bwrap, *_inner(_staged(places), tmp_mb), "--", *program),
+        *("bwrap", *_inner(_staged(places), walls), "--", *program),
     ]
 
 
@@ -91,7 +102,7 @@ def _escape(path: Path) -> str:
     return escaped
 
 
-def _inner(places: Places, tmp_mb: int) -> list[str]:
+def _inner(places: Places, walls: Walls) -> list[str]:
     user = str(USER_ID)
     return [
         *("--unshare-user", "--disable-userns", "--uid", user, "--gid", user),
@@ -103,14 +114,26 @@ def _inner(places: Places, tmp_mb: int) -> list[str]:
         *(part for name in _TOP_FOLDERS for part in _show_top_folder(Path("/") / name)),
         *(part for name in _FILES_OF_ETC for part in _show_of_etc(name)),
         *(part for name in FILES_MADE_UP for part in _show_made_up(places.etc, name)),
-        *("--proc", "/proc", "--dev", "/dev"),
-        *("--perms", "1777", "--size", str(tmp_mb * _MEBIBYTE), "--tmpfs", _TMP),
+        *("--proc", "/proc", *(part for name in _HIDDEN_OF_PROC for part in _hide(name))),
+        # By itself /dev can be written, up to half of the host's memory.
+        *("--dev", "/dev", *_make_writable(_SHM, _SHM_MB), "--remount-ro", "/dev"),
+        *_make_writable(_TMP, walls.tmp_mb),
         *("--ro-bind", str(places.runtime), "/var/runtime"),
         *("--ro-bind", str(places.task), "/var/task"),
         *("--ro-bind", str(places.run), "/run/hearth"),
         *("--symlink", "../tmp", f"/var{_TMP}"),
         *("--remount-ro", "/", "--chdir", "/var/task"),
+        *(("--seccomp", str(_FILTER)) if walls.filter else ()),
     ]
+
+
+def _make_writable(path: str, size_mb: int) -> list[str]:
+    return ["--perms", "1777", "--size", str(size_mb * _MEBIBYTE), "--tmpfs", path]
+
+
+def _hide(name: str) -> list[str]:
+    path = Path("/proc") / name
+    return ["--ro-bind", "/dev/null", str(path)] if path.exists() else []
 
 
 FILES_MADE_UP = {

@@ -4,6 +4,8 @@ Not here: sandboxes.
 """
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -71,6 +73,14 @@ def need_programs(names: Sequence[str]) -> None:
             place = Path(elsewhere).resolve()
             message = f"{place} is not seen by sandboxes, which are shown /usr alone."
         raise RuntimeMissingError(f"{message} Run: apt-get install {_PACKAGES.get(name, name)}")
+
+
+def find_processes_max(processes_max: int) -> int | None:
+    """The limit to set where no cgroup counts processes; None where it would count others' too."""
+    # Since 5.14 Linux counts a user's processes in each user namespace for itself.
+    release = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+    has_tool = shutil.which("prlimit", path=PATH_INSIDE) is not None
+    return processes_max if has_tool and release >= (5, 14) else None
 
 
 def write_etc(folder: Path) -> Path:

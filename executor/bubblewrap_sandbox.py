@@ -2,7 +2,7 @@
 
 Not here: the command line (`bubblewrap_command`), the cgroup (`own_cgroup`).
 
-What it does not isolate, compared with Docker: there is no seccomp filter, and functions have no
+What it does not isolate, compared with Docker: the host's /usr can be read; and functions have no
 network at all, not even egress.
 """
 
@@ -16,18 +16,21 @@ from pathlib import Path
 
 from executor.bubblewrap_command import (
     Places,
+    Walls,
     build_command,
     format_stage_table,
 )
 from executor.bubblewrap_host import (
     PATH,
     check_bubblewrap,
+    find_processes_max,
     need_programs,
     probe_bubblewrap,
     write_etc,
 )
 from executor.doorway import Connections, Doorway
 from executor.furnish import furnish
+from executor.libseccomp import SeccompMissingError, compile_filter
 from executor.own_cgroup import (
     create_cgroup,
     files_to_join,
@@ -110,6 +113,7 @@ class BubblewrapFactory:
         self._worker_id = worker_id
         self._state = State(state_dir)
         self._etc = write_etc(state_dir.resolve() / "bubblewrap-etc")
+        self._filter = _write_filter(self._etc / "system-calls")
         self._has_warned = False
         self._probe()
         # --die-with-parent means the parent's thread; this one lives as long as the executor.
@@ -167,8 +171,12 @@ class BubblewrapFactory:
             places,
             # As in Docker: some languages must know their memory when they start.
             ("env", f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}", *program),
-            tmp_mb=spec.tmp_mb,
-            files_to_join=files_to_join(cgroups),
+            Walls(
+                tmp_mb=spec.tmp_mb,
+                filter=self._filter,
+                files_to_join=files_to_join(cgroups),
+                processes_max=None if cgroups else find_processes_max(spec.pids_max),
+            ),
             stage_table=_write_stage_table(places, folder),
         )
         return self._launcher.submit(_run_command, command).result()
@@ -179,8 +187,7 @@ class BubblewrapFactory:
         command = build_command(
             places,
             ("true",),
-            tmp_mb=1,
-            files_to_join=(),
+            Walls(tmp_mb=1, filter=self._filter),
             stage_table=_write_stage_table(places, folder),
         )
         try:
@@ -201,9 +208,9 @@ class BubblewrapFactory:
             "sandbox.bubblewrap_isolation",
             level=logging.WARNING,
             network=offered,
-            seccomp="none",
-            memory_cpu_and_process_limits="kept" if is_limited else "NOT kept: no cgroup permitted",
-            advice="SANDBOX=docker gives egress, seccomp and limits",
+            seccomp="kept" if self._filter else "NOT kept: see sandbox.no_seccomp",
+            memory_and_cpu_limits="kept" if is_limited else "NOT kept: no cgroup permitted",
+            advice="SANDBOX=docker gives egress and, to whoever may use Docker, limits",
         )
 
 
@@ -253,6 +260,19 @@ def _remove_leftovers(folder: SandboxFolder) -> bool:
         return False
     folder.remove()
     return True
+
+
+def _write_filter(path: Path) -> Path | None:
+    """The filter of system calls, as a file; None where it cannot be made."""
+    try:
+        compiled = compile_filter()
+    except SeccompMissingError as error:
+        log_event(LOG, "sandbox.no_seccomp", level=logging.WARNING, reason=error)
+        return None
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(compiled)
+    draft.replace(path)
+    return path
 
 
 def _write_stage_table(places: Places, folder: SandboxFolder) -> Path | None:

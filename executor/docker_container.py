@@ -4,51 +4,62 @@ Not here: calling the API (`docker_sandbox`).
 
 `Init` is on: Docker's tini as process 1 reaps what functions leave behind (a warm sandbox would
 else fill up with zombies), and a signal ends the bootstrap as it would anywhere, which process 1
-is exempt from. Docker's default seccomp profile stays in force because nothing here names another.
+is exempt from.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from executor.sandbox import SandboxSpec
 
 USER = "65501:65501"  # no account of its own; the same as in bubblewrap
 _MEBIBYTE = 1024 * 1024
 _OPEN_FILES_MAX = 1_024  # Lambda's
+_SHM_BYTES = 64 * _MEBIBYTE
+_PAGES_OF_MEBIBYTE = 256
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 
 
-class Shown(NamedTuple):
-    """Folders of the host that the container sees, read-only."""
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What a container needs besides its function; its folders are shown read-only."""
 
+    image: str
+    network: str
     task: Path  # /var/task
     run: Path  # /run/hearth, with the socket
+    seccomp: str | None  # a profile; None: the engine's own stays in force
+    labels: Mapping[str, str]
 
 
-def describe_container(
-    spec: SandboxSpec, *, image: str, network: str, shown: Shown, labels: Mapping[str, str]
-) -> dict[str, Any]:
+def describe_container(spec: SandboxSpec, around: Surroundings) -> dict[str, Any]:
     """The container of a sandbox."""
     memory_bytes = spec.limits.memory_mb * _MEBIBYTE
+    filters = [f"seccomp={around.seccomp}"] if around.seccomp else []
+    # Empty files take no page: without a limit of their own they would fill the kernel's memory.
+    tmp = f"size={spec.tmp_mb}m,nr_inodes={spec.tmp_mb * _PAGES_OF_MEBIBYTE}"
     return {
-        "Image": image,
+        "Image": around.image,
         "Hostname": "sandbox",
         "User": USER,
         # Some languages must know it when they start, to collect their garbage in time.
         "Env": [f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}"],
-        "Labels": dict(labels),
+        "Labels": dict(around.labels),
         "HostConfig": {
-            "Mounts": [_show(shown.task, "/var/task"), _show(shown.run, "/run/hearth")],
+            "Mounts": [_show(around.task, "/var/task"), _show(around.run, "/run/hearth")],
             "ReadonlyRootfs": True,
-            "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},
+            "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,{tmp}"},
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
+            "SecurityOpt": ["no-new-privileges:true", *filters],
             "Memory": memory_bytes,
             "MemorySwap": memory_bytes,  # no swap: it would hide that memory ran out
             "PidsLimit": spec.pids_max,
             "Ulimits": [_limit("nofile", _OPEN_FILES_MAX), _limit("core", 0)],
-            "NetworkMode": network,
+            "NetworkMode": around.network,
+            "IpcMode": "private",
+            "ShmSize": _SHM_BYTES,
             "LogConfig": {"Type": "none"},  # what it writes comes by its own socket
             "RestartPolicy": {"Name": "no"},
             "Init": True,

@@ -7,6 +7,7 @@ sandboxes, the socket carries the work.
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,14 +17,16 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from executor.docker_container import Shown, describe_container
+from executor.docker_container import Surroundings, describe_container
 from executor.doorway import Connections, Doorway
+from executor.firewall import close_host
 from executor.furnish import furnish
-from executor.metadata_address import close_metadata_address
+from executor.libseccomp import SeccompMissingError, list_system_calls
 from executor.process_end import describe_status, is_killed
 from executor.readings import Meter
 from executor.sandbox import Exit, RuntimeMissingError, SandboxError, SandboxSpec
 from executor.sandbox_folder import SandboxFolder, State
+from executor.system_calls import format_docker_profile
 from shared.events import Network, Runtime
 from shared.logging import log_event
 from shared.metrics import SANDBOX_API_CALLS
@@ -59,6 +62,7 @@ class Engine:
 
     def __init__(self) -> None:
         """Connect. Raises SandboxError where no engine answers."""
+        self.left: deque[SandboxFolder] = deque()  # of sandboxes that could not be removed
         self.api: APIClient = self.call(
             lambda: docker.from_env(version="auto", timeout=_API_SECONDS, max_pool_size=16).api
         )
@@ -149,8 +153,9 @@ class DockerSandbox:
         try:
             self._engine.remove(container_name(self.id))
         except SandboxError as error:
-            # Its labels and folder stay: the next executor's `reap` finds both.
+            # Its labels and folder stay, so that even the next executor's `reap` would find both.
             log_event(LOG, "sandbox.left", level=logging.WARNING, sandbox=self.id, reason=error)
+            self._engine.left.append(self._folder)
         else:
             self._folder.remove()
         self.meter.close()
@@ -169,6 +174,7 @@ class DockerFactory:
         self._worker_id = worker_id
         self._state = State(state_dir)
         self._images = images or {}
+        self._seccomp = _make_profile()
         self._has_network = False
 
     def start(self, spec: SandboxSpec) -> DockerSandbox:
@@ -190,6 +196,7 @@ class DockerFactory:
                 message = f"Docker sandbox did not start: {error}"
                 raise SandboxError(message) from error
             undo.pop_all()
+        self._remove_left()
         return DockerSandbox(spec, folder, self.engine, connections)
 
     def reap(self) -> int:
@@ -228,15 +235,29 @@ class DockerFactory:
             raise SandboxError(message)
 
     def _create(self, spec: SandboxSpec, folder: SandboxFolder) -> None:
-        container = describe_container(
-            spec,
+        around = Surroundings(
             image=self.image_of(spec.runtime),
             network=self._network() if spec.network is Network.EGRESS else "none",
-            shown=Shown(folder.choose_task(spec.code_dir), folder.run),
+            task=folder.choose_task(spec.code_dir),
+            run=folder.run,
+            seccomp=self._seccomp,
             labels=self._label(spec),
         )
+        container = describe_container(spec, around)
         name = container_name(folder.id)
         self.engine.call(lambda: self.engine.api.create_container_from_config(container, name))
+
+    def _remove_left(self) -> None:
+        """The engine answers again: remove what it did not remove when it was asked."""
+        with suppress(IndexError):  # another thread took the last one
+            while self.engine.left:
+                folder = self.engine.left.popleft()
+                try:
+                    self.engine.remove(container_name(folder.id))
+                except SandboxError:
+                    self.engine.left.append(folder)
+                    return
+                folder.remove()
 
     def _remove_if_possible(self, name: str) -> None:
         with suppress(SandboxError):
@@ -271,7 +292,7 @@ class DockerFactory:
                     f"see one another. Run: docker network rm {NETWORK}"
                 )
                 raise SandboxError(message)
-            close_metadata_address(BRIDGE)
+            close_host(BRIDGE)
             self._has_network = True
         return NETWORK
 
@@ -289,6 +310,15 @@ class DockerFactory:
             meter = Meter(pid)
             meter.thaw()
             meter.close()
+
+
+def _make_profile() -> str | None:
+    """Hearth's own profile: that of engines before 25 lets io_uring and AF_VSOCK through."""
+    try:
+        return format_docker_profile(list_system_calls())
+    except SeccompMissingError as error:
+        log_event(LOG, "sandbox.engines_own_seccomp", level=logging.WARNING, reason=error)
+        return None
 
 
 def container_name(sandbox_id: str) -> str:

@@ -37,6 +37,7 @@ from shared.runner import take_event
 from shared.settings import Settings
 
 STAGE = "executor"
+WAITING_MS = 10  # between two looks at what waits for a sandbox
 INIT_MS_MIN = 10_000  # as on Lambda: init has ten seconds, or the function's time-out if longer
 FREEZE_AFTER_MS = 100  # idle; a sandbox in steady use is not frozen and thawed at every call
 
@@ -82,6 +83,8 @@ class Executor:
         """Receive what there is room for, or wait for a sandbox; returns how many ended."""
         under_way = self.under_way
         room = 0 if draining else max(self._settings.sandboxes_max - under_way, 0)
+        if self.supply.is_waited_for:
+            block_ms = min(block_ms, WAITING_MS)
         block_ms = self._watch.decide_block_ms(block_ms)
         deliveries = self._inbox.receive(room, block_ms, self._watch.fileno())
         for delivery in deliveries:
@@ -100,6 +103,8 @@ class Executor:
                 seat.freeze()
             else:
                 self._end_overdue(seat)
+        if self.supply.is_waited_for:
+            self.supply.place_waiting()
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -252,8 +257,10 @@ class Executor:
             self._watch.set_deadline(seat, FREEZE_AFTER_MS)
         else:
             self.supply.discard(seat, destroy)
+        self.supply.pool.record_run(seat.key, ending.run_us / 1_000)
         self._ledger.commit(seat, invocation, ending)
-        self.supply.place_waiting()
+        if self.supply.is_waited_for:
+            self.supply.place_waiting()
 
     def close(self) -> None:
         """Destroy every sandbox. Invocations under way stay pending for another executor."""

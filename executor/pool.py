@@ -6,6 +6,7 @@ done by whoever asks: the executor's loop, or the simulation in `bench`. No cloc
 that does not run backwards.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
@@ -81,6 +82,7 @@ class Pool(Generic[S]):
     _by_key: dict[PoolKey, list[int]] = field(default_factory=dict)
     _expiries: list[tuple[int, int]] = field(default_factory=list)  # old ones are passed over
     _aheads: list[tuple[int, int, Ahead, Release]] = field(default_factory=list)
+    _alive: dict[PoolKey, int] = field(default_factory=dict)  # starting, busy and idle
     _count: int = 0  # starting, busy and idle
     _memory_mb: int = 0
     _idle_memory_mb: int = 0
@@ -111,11 +113,16 @@ class Pool(Generic[S]):
         self._function(key).begin(now_ms, self.arrivals.price)
         return sandbox
 
-    def reserve(self, key: PoolKey, memory_mb: int, now_ms: int) -> tuple[Decision, list[S]]:
+    def reserve(
+        self, key: PoolKey, memory_mb: int, now_ms: int, waited_ms: float = math.inf
+    ) -> tuple[Decision, list[S]]:
         """Make room for one more sandbox: START, with idle ones to evict first, or WAIT.
 
-        Evicts the lowest in the policy's rank; none when even all would not make room.
+        Evicts the lowest in the policy's rank; none when even all would not make room. `waited_ms`
+        is what the invocations of `key` have waited so far, together.
         """
+        if self._is_soon_free(key, memory_mb, waited_ms):
+            return Decision.WAIT, []
         busy_memory_mb = self._memory_mb - self._idle_memory_mb
         fits_alone = busy_memory_mb + memory_mb <= self.memory_mb_max or self.busy_count == 0
         if self.busy_count >= self.sandboxes_max or not fits_alone:
@@ -193,7 +200,24 @@ class Pool(Generic[S]):
                 ahead.append(wanted)
         return Due(expired, ahead)
 
+    def record_run(self, key: PoolKey, run_ms: float) -> None:
+        """An invocation ran that long."""
+        self._function(key).record_run(run_ms)
+
     # -- the books -------------------------------------------------------------------------------
+
+    def _is_soon_free(self, key: PoolKey, memory_mb: int, waited_ms: float) -> bool:
+        """A busy sandbox of the same kind will be free before another one could be there.
+
+        Believed until as much has been waited as a start costs, or two where it costs another
+        function its sandbox: whoever decides like that never pays more than twice what would have
+        been best (the ski rental problem), however wrong the expectation.
+        """
+        if not self._alive.get(key):
+            return False
+        function = self._function(key)
+        starts = 1 if self._has_room(memory_mb) else 2
+        return 0 < function.run_ms < function.cold_ms and waited_ms < starts * function.cold_ms
 
     def _function(self, key: PoolKey) -> FunctionArrivals:
         return self.arrivals.of(key[0])
@@ -254,12 +278,16 @@ class Pool(Generic[S]):
     def _add(self, key: PoolKey, memory_mb: int) -> None:
         self._count += 1
         self._memory_mb += memory_mb
+        self._alive[key] = self._alive.get(key, 0) + 1
         self._function(key).alive += 1
 
     def _drop(self, key: PoolKey, memory_mb: int) -> None:
         self._count -= 1
         self._memory_mb -= memory_mb
         assert self._count >= 0, "more sandboxes left than came"
+        self._alive[key] -= 1
+        if not self._alive[key]:
+            del self._alive[key]
         function = self._function(key)
         function.alive -= 1
         if not function.alive:

@@ -67,12 +67,16 @@ def raise_descriptors_max() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]:
+def make_inbox(settings: Settings) -> Inbox:
+    """Where the executor's requests come from."""
+    return RedisInbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
+
+
+def build(settings: Settings, factory: SandboxFactory, inbox: Inbox) -> Executor:
     """Everything the executor is made of."""
     reaped = factory.reap()
     if reaped:
         log_event(LOG, "sandbox.reaped", count=reaped)
-    inbox = RedisInbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
     s3 = make_client(settings, "s3", connections=_BACKGROUND_THREADS)
     background = Background(_BACKGROUND_THREADS, max(os.cpu_count() or 1, 2))
     code_store = CodeStore(settings, s3)
@@ -85,7 +89,7 @@ def build(settings: Settings, factory: SandboxFactory) -> tuple[Executor, Inbox]
         background,
         decide_memory_mb_max(settings),
     )
-    return Executor(settings, inbox, launcher, code_store, background), inbox
+    return Executor(settings, inbox, launcher, code_store, background)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -94,7 +98,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     factory = wait_for_factory(settings, stop)
     if factory is None:
         return
-    executor, inbox = build(settings, factory)
+    inbox = make_inbox(settings)
+    executor = build(settings, factory, inbox)
     attending = _Attending(executor)
     backoff = Backoff(STAGE, "redis")
     drained_at: float | None = None

@@ -4,6 +4,7 @@ Runs in the loop's thread; what blocks goes to `launch`. Not here: which sandbox
 evicted (`pool`), how many generic ones there are (`nursery`), what runs in them (`loop`).
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -38,6 +39,13 @@ class Receivers:
     dismissed: Callable[[Seat], None]  # an idle one is about to be destroyed
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    invocation: Invocation
+    plan: Plan
+    since_ms: int
+
+
 @dataclass(slots=True)
 class Supply:
     """The sandboxes of one executor."""
@@ -47,7 +55,7 @@ class Supply:
     _launcher: Launcher
     _background: Background
     _receivers: Receivers
-    _waiting: deque[tuple[Invocation, Plan]] = field(default_factory=deque)
+    _waiting: deque[_Waiting] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         """Somebody will come."""
@@ -64,13 +72,8 @@ class Supply:
             self._launcher.release_code(plan)
             self._receivers.warm(seat, invocation)
             return
-        decision, evicted = self.pool.reserve(plan.key, plan.limits.memory_mb, _now_ms())
-        for old in evicted:
-            self.destroy(old, "evicted")
-        if decision is Decision.WAIT:
-            self._waiting.append((invocation, plan))
-        else:
-            self._start(invocation, plan)
+        if not self._try_start(invocation, plan):
+            self._waiting.append(_Waiting(invocation, plan, _now_ms()))
 
     def give_back(self, seat: Seat) -> None:
         """A healthy sandbox is idle again."""
@@ -91,10 +94,21 @@ class Supply:
         self._receivers.dismissed(seat)
         self._launcher.destroy(seat, reason)
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Some invocation waits: `place_waiting` wants to be called soon."""
+        return bool(self._waiting)
+
     def place_waiting(self) -> None:
-        """An ending made room: try those that wait, oldest first."""
+        """Try those that wait, oldest first: an ending made room, or they have waited enough."""
         for _ in range(len(self._waiting)):
-            self.provide(*self._waiting.popleft())
+            waiting = self._waiting.popleft()
+            seat = self.take(waiting.plan.key) if waiting.invocation.request.reuse else None
+            if seat is not None:
+                self._launcher.release_code(waiting.plan)
+                self._receivers.warm(seat, waiting.invocation)
+            elif not self._try_start(waiting.invocation, waiting.plan, waiting.since_ms):
+                self._waiting.append(waiting)
 
     def tend(self) -> None:
         """Destroy what is kept no longer, start what will be needed; once a second."""
@@ -116,6 +130,27 @@ class Supply:
             self._launcher.destroy_generic(generic, "shutdown")
 
     # -- starting ----------------------------------------------------------------------------------
+
+    def _try_start(self, invocation: Invocation, plan: Plan, since_ms: int | None = None) -> bool:
+        """Start a sandbox, unless there is no room or one will be free sooner."""
+        now_ms = _now_ms()
+        alike = [other for other in self._waiting if other.plan.key == plan.key]
+        waited_ms = sum(now_ms - other.since_ms for other in alike)
+        waited_ms += now_ms - since_ms if since_ms is not None else 0
+        decision, evicted = self.pool.reserve(
+            plan.key,
+            plan.limits.memory_mb,
+            now_ms,
+            waited_ms if invocation.request.reuse else math.inf,
+        )
+        for old in evicted:
+            self.destroy(old, "evicted")
+        if decision is Decision.WAIT:
+            return False
+        for other in alike:
+            other.since_ms = now_ms  # what was waited so far has bought this start
+        self._start(invocation, plan)
+        return True
 
     def _start(self, invocation: Invocation, plan: Plan) -> None:
         invocation.start = Start.COLD

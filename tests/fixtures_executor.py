@@ -11,8 +11,7 @@ import pytest
 import redis
 from msgspec import structs
 
-from executor.loop import Executor
-from executor.process import build
+from executor.process import build, make_inbox
 from shared.codec import decode
 from shared.events import (
     Code,
@@ -23,7 +22,6 @@ from shared.events import (
     Runtime,
     derive_event_id,
 )
-from shared.inbox import Inbox
 from shared.log import Log
 from shared.settings import Settings
 from shared.topology import EXECUTIONS, key
@@ -35,8 +33,8 @@ class Turned:
     """An executor and what a test does with it."""
 
     def __init__(self, settings: Settings, factory: ClosableFactory, bucket: str, s3: Any) -> None:
-        parts: tuple[Executor, Inbox] = build(settings, factory)
-        self.executor, self._inbox = parts
+        self._inbox = make_inbox(settings)
+        self.executor = build(settings, factory, self._inbox)
         self._log = Log(settings.redis_address, settings.partitions)
         self._redis: Any = redis.Redis.from_url(settings.redis_address)
         self._bucket = bucket

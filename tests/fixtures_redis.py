@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,10 @@ from tests.requirements import need
 class RedisServer:
     """A redis-server that can be killed and started again on its data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, also: Sequence[str] = ()) -> None:
+        """`also`: more addresses than the loopback, for whoever can reach them."""
         self.folder = folder
+        self.addresses = ["127.0.0.1", *also]
         self.path = folder / "redis.sock"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -35,7 +37,8 @@ class RedisServer:
         """Start and wait until it answers."""
         self._process = subprocess.Popen(
             [
-                "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+                "redis-server", "--port", str(self.port), "--bind", *self.addresses,
+                "--protected-mode", "no",
                 "--unixsocket", os.fspath(self.path), "--dir", os.fspath(self.folder),
                 "--appendonly", "yes", "--appendfsync", "no", "--save", "",
             ],

@@ -302,3 +302,39 @@ def test_any_rule_can_be_plugged_in() -> None:
     pool = make_pool(Policy(rule_))
     run(pool, A, "x", 0)
     assert ["x"] == pool.take_due(1).expired
+
+
+def make_known(run_ms: float, cold_ms: float) -> Pool[str]:
+    """A pool of four in which one sandbox of A is busy, and A's times are known."""
+    pool = make_pool()
+    assert pool.reserve(A, 128, 0) == (Decision.START, [])
+    pool.record_cold(A, cold_ms)
+    pool.record_run(A, run_ms)
+    return pool
+
+
+def test_a_short_run_is_waited_for() -> None:
+    """A sandbox that is free in a moment is there before a new one is, until it is not."""
+    pool = make_known(run_ms=1, cold_ms=100)
+
+    assert pool.reserve(A, 128, 1, waited_ms=0) == (Decision.WAIT, [])
+    assert pool.reserve(A, 128, 99, waited_ms=99) == (Decision.WAIT, [])
+    assert pool.reserve(A, 128, 100, waited_ms=100) == (Decision.START, [])
+
+
+def test_a_long_run_is_not_waited_for() -> None:
+    """Nor an unknown one, nor one of another function."""
+    assert make_known(run_ms=100, cold_ms=50).reserve(A, 128, 1, waited_ms=0)[0] is Decision.START
+    unknown = make_pool()
+    unknown.reserve(A, 128, 0)
+    assert unknown.reserve(A, 128, 1, waited_ms=0)[0] is Decision.START
+    assert make_known(1, 100).reserve(B, 128, 1, waited_ms=0)[0] is Decision.START
+
+
+def test_another_functions_sandbox_is_worth_a_longer_wait() -> None:
+    """Whoever is evicted will have to start again."""
+    pool = make_known(run_ms=1, cold_ms=100)
+    fill(pool, B, "xyz")
+
+    assert pool.reserve(A, 128, 150, waited_ms=150) == (Decision.WAIT, [])
+    assert pool.reserve(A, 128, 200, waited_ms=200) == (Decision.START, ["x"])
