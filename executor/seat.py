@@ -15,7 +15,7 @@ from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
 from executor.invocation import Invocation
 from executor.pool import PoolKey
 from executor.sandbox import Sandbox
-from executor.series import Samples
+from executor.series import NEVER_MS, Samples
 from shared.events import Accuracy, Failure, Limits, Readings
 
 _READ_BYTES = 1 << 18
@@ -165,6 +165,8 @@ class Seat:
     def sample(self) -> int:
         """One more moment of the run's series; milliseconds until the next."""
         meter = self.sandbox.meter
+        if not (meter.memory_of_series or meter.cpu_of_series):
+            return NEVER_MS
         if self._samples is None:
             self._samples = Samples(meter.memory_of_series, meter.cpu_of_series)
         self._samples.add(self.elapsed_us(), *meter.sample())

@@ -7,6 +7,7 @@ from shared.events import Series
 
 AFTER_MS = 200  # a shorter run has no series, and costs nothing for it
 INTERVAL_MS = 20
+NEVER_MS = 86_400_000  # later than any run: there is nothing to sample without a cgroup
 POINTS_MAX = 600  # about 20 KiB of an event
 
 

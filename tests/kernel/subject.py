@@ -106,6 +106,8 @@ class Subject:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not selector.select(wait_ms / 1000):
                 files = self.meter.memory_of_series, self.meter.cpu_of_series
+                if not any(files):
+                    continue
                 samples = samples or Samples(*files)
                 samples.add((time.monotonic_ns() - began_ns) // 1000, *self.meter.sample())
                 wait_ms = samples.interval_ms

@@ -168,7 +168,6 @@ def test_parallel_work_and_then_sleep() -> None:
         run = call_in_quiet(subject, "mix", [["burn_in_threads", 300, 2], ["sleep", 300]])
 
     parts = assert_adds_up(run)
-    assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
     assert close_to(300_000) == parts.waiting_us + parts.unattributed_us
     assert parts.on_cpu_us < cpu_us(run)
 

@@ -36,6 +36,13 @@ class Root:
         self._add_file(path)
         self._add_libraries(path)
 
+    def add_library(self, name: str) -> None:
+        """A library that a program opens by its name, if this machine has it."""
+        done = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True)
+        found = re.search(rf"\t{re.escape(name)} .*x86-64.* => (\S+)", done.stdout)
+        if found is not None:
+            self.add_program(Path(found[1]))
+
     def add_folder(self, source: Path) -> None:
         """A folder under the name it has here, with the libraries of the libraries in it."""
         target = self._place(source)

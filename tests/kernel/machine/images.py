@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[3]
 _HERE = Path(__file__).parent
 _PROGRAMS = (
     "sh", "env", "cat", "ls", "mkdir", "true", "sleep", "mount", "umount", "unshare", "setpriv",
-    "nsenter", "ip", "bwrap",
+    "nsenter", "ip", "bwrap", "prlimit",
 )  # fmt: skip
 _LOADER_PROGRAMS = ("sh", "perl", "mount", "switch_root")
 _PACKAGES = (
@@ -53,16 +53,21 @@ def make_loader(kernel: Kernel, target: Path) -> None:
 
 def make_system(cache: Path) -> Path:
     """The first disk: this machine's Python and the programs of a sandbox; made once."""
-    key = [sys.version, *_PROGRAMS, *_PACKAGES, (PROJECT / "constraints.txt").read_text()]
+    recipe = (_HERE / "images.py").read_text() + (_HERE / "closure.py").read_text()
+    key = [sys.version, recipe, (_HERE / "start.sh").read_text()]
+    key.append((PROJECT / "constraints.txt").read_text())
     digest = hashlib.sha256("".join(key).encode()).hexdigest()[:16]
     image = cache / f"system-{digest}.ext4"
     if image.exists():
         return image
+    for old in cache.glob("system-*.ext4"):
+        old.unlink()
     with tempfile.TemporaryDirectory(dir=cache) as name:
         folder = Path(name)
         root = Root(folder)
         for program in _PROGRAMS:
             root.add_program(need_program(program))
+        root.add_library("libseccomp.so.2")
         for python in {own_python(), need_program("python3")}:
             root.add_python(python)
         root.add_packages(_PACKAGES, "packages")
