@@ -34,6 +34,13 @@ def close_to(truth_us: float) -> Any:
     return pytest.approx(truth_us, rel=0.1, abs=max(2_000, 2 * cost_us()))
 
 
+def assert_asleep(truth_us: int, parts: Breakdown) -> None:
+    """What is called waiting was, and what was asleep is waiting or in doubt."""
+    assert parts.waiting_us == close_to(truth_us) or parts.waiting_us < truth_us
+    slept_us = parts.waiting_us + parts.unattributed_us
+    assert slept_us == close_to(truth_us) or slept_us > truth_us
+
+
 @cache
 def cost_us() -> int:
     """CPU time of a call that does nothing: microseconds here, many milliseconds in emulation."""
@@ -168,7 +175,7 @@ def test_parallel_work_and_then_sleep() -> None:
         run = call_in_quiet(subject, "mix", [["burn_in_threads", 300, 2], ["sleep", 300]])
 
     parts = assert_adds_up(run)
-    assert close_to(300_000) == parts.waiting_us + parts.unattributed_us
+    assert_asleep(300_000, parts)
     assert parts.on_cpu_us < cpu_us(run)
 
 
@@ -205,7 +212,7 @@ def test_all_in_one() -> None:
     parts = assert_adds_up(run)
     assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
     assert 150_000 <= parts.on_cpu_us <= cpu_us(run)
-    assert close_to(150_000) == parts.waiting_us + parts.unattributed_us
+    assert_asleep(150_000, parts)
 
 
 @contextmanager
