@@ -438,7 +438,7 @@ def test_a_known_mix_is_divided_as_it_was_made(mix: dict[str, int]) -> None:
         parts.block_io_us,
     )
     assert mix["sleep"] == parts.waiting_us + parts.unattributed_us
-    assert parts.unattributed_us <= mix["disk"] // 10  # what pressure may have missed
+    assert parts.unattributed_us <= mix["disk"] // 4  # what pressure may have missed
 
 
 SAMPLES = {str(path.relative_to(GOLDEN)): load(str(path.relative_to(GOLDEN))) for path in CAPTURES}
