@@ -76,8 +76,8 @@ def test_pure_cpu() -> None:
         run = subject.call("burn", 200)
 
     parts = assert_adds_up(run)
-    assert close_to(200_000) == parts.on_cpu_us
-    assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
+    assert 200_000 <= run.truth["own_cpu_us"]
+    assert close_to(run.truth["own_cpu_us"]) == parts.on_cpu_us == cpu_us(run)
     assert close_to(run.run_us) == parts.on_cpu_us + parts.run_queue_us
     assert 0 == parts.throttled_us == parts.block_io_us == parts.memory_pressure_us
 
