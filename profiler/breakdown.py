@@ -13,7 +13,7 @@ from shared.events import Breakdown
 
 _OTHERS_PERMILLE = 100  # of the CPU time: more of it by other threads, and the first is not all
 _OTHERS_US = 2_000
-_SAMPLED_DIVISOR = 4
+_DOUBT = 4  # times the pressure told, or a part of it where the run was sampled
 
 
 class Evidence(NamedTuple):
@@ -145,16 +145,16 @@ def find_doubt(run_us: int, seen: Evidence, ready_us: Amount) -> int:
     """How much of what is left may not have been sleep.
 
     All of it where a wait is not known at all. Pressure weighs CPUs by their use, so it says too
-    little where threads change CPUs between two looks: half at worst on two of them. Who waits for
-    a disk changes seldom, so that frequent looks, as with a series, are nearly right; who waits
-    for a CPU is moved about, and they are not.
+    little where threads change CPUs between two looks: a third of a short wait was seen told. Who
+    waits for a disk changes seldom, so that frequent looks, as with a series, are nearly right;
+    who waits for a CPU is moved about, and they are not.
     """
     io_us, memory_us = find_stalls(seen)
     if io_us is None or memory_us is None or ready_us is None:
         return run_us
-    doubt_us = seen.io_stall_us or 0
+    doubt_us = (seen.io_stall_us or 0) * _DOUBT
     if seen.busy_us is not None:
-        doubt_us //= _SAMPLED_DIVISOR
+        doubt_us //= _DOUBT * _DOUBT
     if not has_one_thread(seen):
         doubt_us += seen.cpu_stall_us or 0
     # Without a quota known, being ready may have been somebody else's doing or a throttle above.

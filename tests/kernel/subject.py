@@ -162,6 +162,8 @@ def started(
     subject = None
     try:
         subject = Subject(process, limits, tuple(folders))
+        for _ in range(2):  # warm, as sandboxes are: its code was run before
+            subject.call("sleep", 0)
         yield subject
     finally:
         if subject is not None:

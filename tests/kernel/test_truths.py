@@ -115,10 +115,12 @@ def test_disk(tmp_path: Path) -> None:
 
     parts, truth = assert_adds_up(run), run.truth
     assert close_to(50 * MIB) == run.profile.disk_write_bytes
-    # A wait for the file system's journal is sleep to the kernel, and one of a few milliseconds on
-    # several CPUs is told by halves (docs/design.md).
-    assert parts.block_io_us > (0.5 if run.readings.series else 0.3) * truth["block_io_us"]
     assert close_to(truth["block_io_us"]) == run.run_us - parts.on_cpu_us
+    # A wait for the file system's journal is sleep to the kernel, and one of a few milliseconds on
+    # several CPUs is told in part (docs/design.md): then the rest is in doubt.
+    waited_us = truth["block_io_us"] - parts.run_queue_us
+    assert 0 < parts.block_io_us < 1.1 * waited_us + 2_000
+    assert parts.waiting_us < 0.5 * waited_us + 2_000
     assert close_to(truth["own_cpu_us"]) == parts.on_cpu_us
 
 
@@ -200,7 +202,7 @@ def test_cpu_after_the_answer() -> None:
         second = subject.call("sleep", 1)
 
     assert close_to(400_000) == second.profile.cpu_after_answer_us
-    assert 0 == first.profile.cpu_after_answer_us
+    assert first.profile.cpu_after_answer_us < 20_000
     assert cpu_us(second) < 20_000
 
 
