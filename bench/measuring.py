@@ -24,6 +24,7 @@ from executor.code_store import StoredCode
 from executor.docker_sandbox import DockerFactory
 from executor.endings import interpret_answer
 from executor.invocation import Invocation, finish
+from executor.log_spool import LogSpool
 from executor.readings import Meter
 from executor.sandbox import SandboxFactory, SandboxSpec
 from executor.seat import Seat
@@ -108,9 +109,8 @@ def started(kind: str) -> Iterator[Seat]:
             network=Network.EGRESS,
         )
         sandbox = factory.start(spec)
-        seat = Seat(
-            sandbox, (), _LIMITS, StoredCode(code, "0" * 64), logs_bytes_max=16_384, region="x"
-        )
+        log = LogSpool(folder, inline_bytes_max=16_384, bytes_max=16_384)
+        seat = Seat(sandbox, (), _LIMITS, StoredCode(code, "0" * 64), log, region="x")
         seat.send_init(Invocation(_DELIVERY, request))
         select.select([sandbox.control], [], [], 30)
         seat.read_frames()

@@ -55,6 +55,12 @@ class Background:
 
         self._submit(self._slow_pool, work, finished)
 
+    def run_apart(self, work: Work, done: Done | None = None) -> None:
+        """The same on a thread of its own: for what lasts as long as an invocation."""
+        alone = ThreadPoolExecutor(1, thread_name_prefix="apart")
+        self._submit(alone, work, done)
+        alone.shutdown(wait=False)
+
     @property
     def has_slow_room(self) -> bool:
         """More slow work would not have to wait."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from executor.exchange import ENVIRONMENT, OUTPUT_INSIDE, RUN_INSIDE
+
 USER_ID = 65_501  # no account of its own; the same as in the Docker images
 _MEBIBYTE = 1024 * 1024
 _OPEN_FILES_MAX = 1_024  # Lambda's
@@ -29,18 +31,19 @@ _SHM = "/dev/shm"  # noqa: S108 - the sandbox's own
 _SHM_MB = 64  # Docker's
 _HIDDEN_OF_PROC = ("kcore", "keys", "timer_list", "sched_debug", "latency_stats")  # as in Docker
 PATH_INSIDE = "/usr/local/bin:/usr/bin:/bin"
-_ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": _TMP, "LANG": "C.UTF-8"}
+_ENVIRONMENT = {"PATH": PATH_INSIDE, "HOME": _TMP, "LANG": "C.UTF-8", **ENVIRONMENT}
 _TOP_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _FILES_OF_ETC = ("ld.so.cache", "alternatives", "ssl/certs", "pki/tls/certs", "pki/ca-trust")
 
 
 class Places(Struct, frozen=True, kw_only=True):
-    """What of the host is shown inside, and where it is shown, all read-only."""
+    """What of the host is shown inside, and where it is shown; read-only but for the last."""
 
     task: Path  # /var/task
     runtime: Path  # /var/runtime
     run: Path  # /run/hearth
     etc: Path  # made-up passwd, group, hosts, nsswitch.conf
+    output: Path  # /mnt/output
 
 
 class Walls(Struct, frozen=True, kw_only=True):
@@ -92,7 +95,9 @@ def _staged(places: Places) -> Places:
         for name in _STAGES
         if Path(name).is_dir() and not any(source.is_relative_to(name) for source in sources)
     )
-    return Places(task=stage / "t", runtime=stage / "r", run=stage / "s", etc=stage / "e")
+    return Places(
+        task=stage / "t", runtime=stage / "r", run=stage / "s", etc=stage / "e", output=stage / "o"
+    )
 
 
 def _escape(path: Path) -> str:
@@ -120,7 +125,8 @@ def _inner(places: Places, walls: Walls) -> list[str]:
         *_make_writable(_TMP, walls.tmp_mb),
         *("--ro-bind", str(places.runtime), "/var/runtime"),
         *("--ro-bind", str(places.task), "/var/task"),
-        *("--ro-bind", str(places.run), "/run/hearth"),
+        *("--ro-bind", str(places.run), RUN_INSIDE),
+        *("--bind", str(places.output), OUTPUT_INSIDE),
         *("--symlink", "../tmp", f"/var{_TMP}"),
         *("--remount-ro", "/", "--chdir", "/var/task"),
         *(("--seccomp", str(_FILTER)) if walls.filter else ()),

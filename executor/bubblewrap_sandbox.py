@@ -29,6 +29,7 @@ from executor.bubblewrap_host import (
     write_etc,
 )
 from executor.doorway import Connections, Doorway
+from executor.exchange import Exchange
 from executor.furnish import furnish
 from executor.libseccomp import SeccompMissingError, compile_filter
 from executor.own_cgroup import (
@@ -72,6 +73,7 @@ class BubblewrapSandbox:
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
         self.meter = Meter(connections.pid)
+        self.exchange = Exchange(folder)
         self._folder = folder
         self._process = process
         self._bootstrap = _open_process(connections.pid)
@@ -98,6 +100,7 @@ class BubblewrapSandbox:
         self._bootstrap = -1
         self.control.close()
         self.logs.close()
+        self.exchange.close()
         self.meter.close()
         _remove_leftovers(self._folder)
 
@@ -165,6 +168,7 @@ class BubblewrapFactory:
             runtime=RUNTIMES / spec.runtime,
             run=folder.run,
             etc=self._etc,
+            output=folder.output,
         )
         program = _PROGRAMS[spec.runtime]
         command = build_command(
@@ -183,7 +187,13 @@ class BubblewrapFactory:
 
     def _probe(self) -> None:
         folder = self._state.create_folder(self.kind, self._worker_id)
-        places = Places(task=folder.run, runtime=self._etc, run=folder.run, etc=self._etc)
+        places = Places(
+            task=folder.run,
+            runtime=self._etc,
+            run=folder.run,
+            etc=self._etc,
+            output=folder.output,
+        )
         command = build_command(
             places,
             ("true",),

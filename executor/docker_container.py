@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from executor.exchange import ENVIRONMENT, OUTPUT_INSIDE, RUN_INSIDE
 from executor.sandbox import SandboxSpec
 
 USER = "65501:65501"  # no account of its own; the same as in bubblewrap
@@ -24,12 +25,13 @@ _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What a container needs besides its function; its folders are shown read-only."""
+    """What a container needs besides its function; its folders are shown read-only but one."""
 
     image: str
     network: str
     task: Path  # /var/task
     run: Path  # /run/hearth, with the socket
+    output: Path  # OUTPUT_DIR, writable
     seccomp: str | None  # a profile; None: the engine's own stays in force
     labels: Mapping[str, str]
 
@@ -45,10 +47,17 @@ def describe_container(spec: SandboxSpec, around: Surroundings) -> dict[str, Any
         "Hostname": "sandbox",
         "User": USER,
         # Some languages must know it when they start, to collect their garbage in time.
-        "Env": [f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}"],
+        "Env": [
+            f"AWS_LAMBDA_FUNCTION_MEMORY_SIZE={spec.limits.memory_mb}",
+            *map("=".join, ENVIRONMENT.items()),
+        ],
         "Labels": dict(around.labels),
         "HostConfig": {
-            "Mounts": [_show(around.task, "/var/task"), _show(around.run, "/run/hearth")],
+            "Mounts": [
+                _show(around.task, "/var/task"),
+                _show(around.run, RUN_INSIDE),
+                _show(around.output, OUTPUT_INSIDE, read_only=False),
+            ],
             "ReadonlyRootfs": True,
             "Tmpfs": {_TMP: f"rw,exec,nosuid,nodev,mode=1777,{tmp}"},
             "CapDrop": ["ALL"],
@@ -67,9 +76,9 @@ def describe_container(spec: SandboxSpec, around: Surroundings) -> dict[str, Any
     }
 
 
-def _show(source: Path, target: str) -> dict[str, object]:
+def _show(source: Path, target: str, *, read_only: bool = True) -> dict[str, object]:
     # A mount and no "bind": a source that is not there is an error, not a new empty folder.
-    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}
+    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": read_only}
 
 
 def _limit(name: str, most: int) -> dict[str, object]:

@@ -19,6 +19,7 @@ from requests.exceptions import RequestException
 
 from executor.docker_container import Surroundings, describe_container
 from executor.doorway import Connections, Doorway
+from executor.exchange import Exchange
 from executor.firewall import close_host
 from executor.furnish import furnish
 from executor.libseccomp import SeccompMissingError, list_system_calls
@@ -117,6 +118,7 @@ class DockerSandbox:
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
         self.meter = Meter(connections.pid)
+        self.exchange = Exchange(folder)
         self._folder = folder
         self._engine = engine
         self._pid = connections.pid
@@ -150,6 +152,7 @@ class DockerSandbox:
         self.meter.thaw()  # a frozen process cannot be killed
         self.control.close()
         self.logs.close()
+        self.exchange.close()
         try:
             self._engine.remove(container_name(self.id))
         except SandboxError as error:
@@ -240,6 +243,7 @@ class DockerFactory:
             network=self._network() if spec.network is Network.EGRESS else "none",
             task=folder.choose_task(spec.code_dir),
             run=folder.run,
+            output=folder.output,
             seccomp=self._seccomp,
             labels=self._label(spec),
         )

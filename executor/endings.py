@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from executor.invocation import Ending
+from executor.log_spool import Log
 from executor.sandbox import Exit
 from shared.events import Failure, Limits, Outcome, Readings
 
@@ -14,8 +15,7 @@ class Remains:
     sandbox_id: str
     run_us: int
     readings: Readings | None
-    logs: str
-    logs_truncated: bool
+    log: Log
 
     def end(self, outcome: Outcome, failure: Failure | None, output: bytes = b"null") -> Ending:
         """The ending that these remains belong to."""
@@ -24,8 +24,9 @@ class Remains:
             run_us=self.run_us,
             output=output,
             failure=failure,
-            logs=self.logs,
-            logs_truncated=self.logs_truncated,
+            logs=self.log.text,
+            logs_truncated=self.log.truncated,
+            log_file=self.log.file,
             readings=self.readings,
             sandbox_id=self.sandbox_id,
         )
@@ -46,10 +47,10 @@ def interpret_answer(failure: Failure | None, body: bytes, limits: Limits, left:
     return left.end(Outcome.FAILED, failure)
 
 
-def timed_out(limits: Limits, left: Remains) -> Ending:
-    """The deadline passed; the wording is Lambda's."""
+def timed_out(limits: Limits, left: Remains, why: str = "") -> Ending:
+    """The deadline passed; the wording is Lambda's. `why` is what else is known, or empty."""
     message = (
-        f"Task timed out after {limits.timeout_ms / 1000:.2f} seconds. "
+        f"Task timed out after {limits.timeout_ms / 1000:.2f} seconds.{why} "
         "Raise timeoutMs (at most 900000) or make the function faster."
     )
     return left.end(Outcome.TIMED_OUT, Failure(type="Sandbox.Timedout", message=message))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from msgspec import DecodeError, Raw, json
 from msgspec.structs import replace
 
+from executor.input_stream import InputStream
+from executor.log_spool import LogFile
 from shared.codec import EVENT_BYTES_MAX, encode
 from shared.events import (
     Answer,
@@ -46,8 +48,11 @@ class Invocation:
     code_us: int = 0
     sandbox_us: int = 0
     init_us: int = 0
+    input_us: int = 0
+    output_us: int = 0
     start: Start = Start.WARM
     called_at_ns: int = 0
+    input: InputStream | None = None  # inputS3, once it is opened
     readings_before: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -67,6 +72,10 @@ class Ending:
     failure: Failure | None = None
     logs: str = ""
     logs_truncated: bool = False
+    log_file: LogFile | None = None  # all of a long log, until it is in S3
+    logs_s3: S3Object | None = None
+    output_files: tuple[S3Object, ...] = ()
+    output_files_s3: S3Object | None = None
     readings: Readings | None = None
     sandbox_id: str = ""
 
@@ -125,6 +134,8 @@ def finish(
             sandbox_us=invocation.sandbox_us,
             init_us=invocation.init_us,
             run_us=ending.run_us,
+            input_us=invocation.input_us,
+            output_us=invocation.output_us,
         ),
         answer=Answer(
             output=Raw(ending.output),
@@ -132,6 +143,9 @@ def finish(
             failure=None if ending.failure is None else bound_failure(ending.failure),
             logs=ending.logs,
             logs_truncated=ending.logs_truncated,
+            logs_s3=ending.logs_s3,
+            output_files=ending.output_files,
+            output_files_s3=ending.output_files_s3,
         ),
     )
     event = _finished(request, execution, ending.readings, now_ms)
@@ -150,8 +164,6 @@ class Refused:
 
 def refuse(request: InvocationRequested, memory_mb_max: int) -> Refused | None:
     """Why this host cannot run the request at all; None when it can."""
-    if request.input_s3 is not None:
-        return Refused("inputS3", "is not read yet; put the input into `input`")
     if request.memory_mb > memory_mb_max:
         reason = (
             f"is {request.memory_mb}; this host grants {memory_mb_max} MB to all sandboxes "

@@ -1,33 +1,36 @@
-"""Getting a sandbox ready and rid of, on background threads: code, start, destroy, large outputs.
+"""Getting a sandbox ready and rid of, on background threads: code, start, destroy.
 
-The world's failures are waited for here, with the invocation still owned: S3 or the engine may
-come back. Not here: which sandbox, when (`loop`, `pool`).
+The world's failures are waited for (`patience`), with the invocation still owned: S3 or the engine
+may come back. Not here: which sandbox, when (`loop`, `pool`), what invocations move (`transfers`).
 """
 
-import dataclasses
 import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from botocore.exceptions import BotoCoreError, ClientError
+from dataclasses import dataclass, field
 
 from executor.background import Background
-from executor.code_store import CodeRejectedError, CodeStore, CodeUnavailableError, StoredCode
-from executor.invocation import Ending, Invocation, Refused
+from executor.code_store import CodeRejectedError, CodeStore, StoredCode
+from executor.invocation import Invocation, Refused
+from executor.log_spool import LogSpool
 from executor.nursery import GenericKey
+from executor.patience import Lane, Patience
 from executor.pool import PoolKey, key_of
-from executor.sandbox import RuntimeMissingError, Sandbox, SandboxError, SandboxFactory, SandboxSpec
+from executor.sandbox import (
+    RuntimeMissingError,
+    Sandbox,
+    SandboxError,
+    SandboxFactory,
+    SandboxSpec,
+)
 from executor.seat import Seat
+from executor.transfers import Transfers
 from shared import metrics
-from shared.backoff import Backoff
 from shared.events import (
     InvocationRequested,
     Limits,
     Readings,
-    S3Object,
     SandboxStopped,
     derive_event_id,
 )
@@ -37,7 +40,6 @@ from shared.logging import log_event
 from shared.settings import Settings
 
 LOG = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,6 @@ class Plan:
     code: StoredCode
 
 
-class ShuttingDownError(Exception):
-    """The executor stops while something was waited for; the invocation stays pending."""
-
-
 @dataclass(slots=True)
 class Launcher:
     """Starts and destroys sandboxes for the loop."""
@@ -60,10 +58,15 @@ class Launcher:
     _settings: Settings
     _factory: SandboxFactory
     _code_store: CodeStore
-    _s3: Any  # boto3 makes its clients at run time
     _log: Log
     _background: Background
+    transfers: Transfers
     memory_mb_max: int  # of all sandboxes together
+    _patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wait with the background's threads."""
+        self._patience = Patience(self._background)
 
     def close(self) -> None:
         """Let go of the state folder."""
@@ -83,13 +86,13 @@ class Launcher:
         def work() -> Plan | Refused:
             began = time.monotonic_ns()
             try:
-                code = self._persist("s3", lambda: self._code_store.fetch(request.code))
+                code = self._patience.persist("s3", lambda: self._code_store.fetch(request.code))
             except CodeRejectedError as error:
                 return Refused(error.field, error.reason)
             invocation.code_us = (time.monotonic_ns() - began) // 1_000
             return Plan(key_of(request, code.sha256), limits, code)
 
-        self._submit(work, done)
+        self._patience.submit(work, done)
 
     def take_code(self, invocation: Invocation, limits: Limits) -> Plan | None:
         """The same where nothing has to be waited for."""
@@ -105,13 +108,13 @@ class Launcher:
         def work() -> Seat | Refused:
             began = time.monotonic_ns()
             try:
-                sandbox = self._persist("sandbox", lambda: self._start(spec))
+                sandbox = self._patience.persist("sandbox", lambda: self._start(spec))
             except RuntimeMissingError as error:
                 return Refused("runtime", str(error))
             invocation.sandbox_us = (time.monotonic_ns() - began) // 1_000
             return self._seat(sandbox, plan)
 
-        self._submit(work, done, slow=True)
+        self._patience.submit(work, done, lane=Lane.SLOW)
 
     def start_generic(self, key: GenericKey, done: Callable[[Sandbox | None], None]) -> None:
         """A new generic sandbox, frozen; None where none can be had now."""
@@ -133,7 +136,7 @@ class Launcher:
             sandbox.meter.freeze()
             return sandbox
 
-        # Not by `_submit`: that a start failed must be known here.
+        # Not by `_patience`: that a start failed must be known here.
         self._background.submit_slow(work, done)
 
     def adopt(
@@ -174,37 +177,22 @@ class Launcher:
         self._code_store.release(plan.code)
 
     def destroy(self, seat: Seat, reason: str) -> None:
-        """Remove a sandbox that left the loop and tell the log why."""
+        """Remove a sandbox that left the loop and tell the log why.
+
+        Its input ends when it is dead: it never sees the end of what was cut.
+        """
 
         def work() -> None:
             readings = seat.read_since_answer()
             seat.sandbox.destroy()
+            seat.log.close()
+            if seat.stream is not None:
+                self.transfers.stop(seat.stream)
             self._code_store.release(seat.code)
             metrics.SANDBOX_STOPS.labels(reason).inc()
             self._tell_stopped(seat.sandbox, reason, readings)
 
         self._background.submit_slow(work)
-
-    def upload_output(
-        self, request_id: str, ending: Ending, done: Callable[[Ending], None]
-    ) -> None:
-        """Move an output too large for an event to S3."""
-        place = S3Object(bucket=self._settings.output_bucket, key=f"outputs/{request_id}.json")
-
-        def put() -> None:
-            metrics.S3_CALLS.labels("executor").inc()
-            self._s3.put_object(
-                Bucket=place.bucket,
-                Key=place.key,
-                Body=ending.output,
-                ContentType="application/json",
-            )
-
-        def work() -> Ending:
-            self._persist("s3", put)
-            return dataclasses.replace(ending, output=b"null", output_s3=place)
-
-        self._submit(work, done)
 
     def _specify(self, request: InvocationRequested, plan: Plan) -> SandboxSpec:
         return SandboxSpec(
@@ -234,38 +222,13 @@ class Launcher:
             plan.key,
             plan.limits,
             plan.code,
-            logs_bytes_max=self._settings.logs_inline_bytes_max,
+            log=LogSpool(
+                sandbox.exchange.own,
+                self._settings.logs_inline_bytes_max,
+                self._settings.logs_bytes_max,
+            ),
             region=self._settings.aws_region,
         )
-
-    def _persist(self, dependency: str, call: Callable[[], T]) -> T:
-        """Call until the world answers or the executor stops."""
-        backoff = Backoff("executor", dependency)
-        while True:
-            try:
-                result = call()
-            except RuntimeMissingError:
-                backoff.reset()
-                raise
-            except (CodeUnavailableError, SandboxError, BotoCoreError, ClientError) as error:
-                backoff.wait(self._background.stopping, error)
-                if self._background.stopping.is_set():
-                    raise ShuttingDownError from error
-            else:
-                backoff.reset()
-                return result
-
-    def _submit(
-        self, work: Callable[[], T], done: Callable[[T], None], *, slow: bool = False
-    ) -> None:
-        def guarded() -> T | None:
-            try:
-                return work()
-            except ShuttingDownError:
-                return None
-
-        submit = self._background.submit_slow if slow else self._background.submit
-        submit(guarded, lambda result: None if result is None else done(result))
 
     def _tell_stopped(self, sandbox: Sandbox, reason: str, readings: Readings | None) -> None:
         event = SandboxStopped(

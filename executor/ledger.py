@@ -38,11 +38,11 @@ class Ledger:
         self.under_way = 0  # invocations received and not committed
 
     def commit(self, seat: Seat, invocation: Invocation, ending: Ending) -> None:
-        """Commit how an invocation ended; a large output is moved to S3 first."""
-        if len(ending.output) > self._inline_bytes_max:
-            self._launcher.upload_output(
-                invocation.id, ending, lambda moved: self.commit(seat, invocation, moved)
-            )
+        """Commit how an invocation ended; a large output or log is moved to S3 first."""
+        if len(ending.output) > self._inline_bytes_max or ending.log_file is not None:
+            transfers = self._launcher.transfers
+            move = transfers.upload_output if ending.log_file is None else transfers.upload_log
+            move(invocation.id, ending, lambda moved: self.commit(seat, invocation, moved))
             return
         event = finish(
             invocation,

@@ -14,6 +14,7 @@ from executor.background import Background
 from executor.code_store import CodeStore
 from executor.endings import broke_protocol, crashed, interpret_answer, timed_out
 from executor.frames import ANSWER, READY, Frame, FrameError
+from executor.input_stream import InputStream
 from executor.invocation import (
     Ending,
     Invocation,
@@ -25,13 +26,21 @@ from executor.invocation import (
 from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
 from executor.nursery import Nursery
+from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
 from executor.policy import choose_policy
 from executor.pool import Pool, key_of
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
 from executor.supply import Receivers, Supply
+from executor.transfers import fail_too_large
 from executor.watch import Watch
-from shared.events import InvocationRejected, InvocationRequested, Outcome
+from shared.events import (
+    Failure,
+    InvocationRejected,
+    InvocationRequested,
+    Outcome,
+    S3Object,
+)
 from shared.inbox import Delivery, Inbox
 from shared.runner import take_event
 from shared.settings import Settings
@@ -71,6 +80,8 @@ class Executor:
             background,
             Receivers(self._call, self._init, self._refuse, self._watch.leave),
         )
+        self._transfers = launcher.transfers
+        self._guard = OutputGuard(settings, background, self._overfilled)
 
     @property
     def under_way(self) -> int:
@@ -85,6 +96,8 @@ class Executor:
         room = 0 if draining else max(self._settings.sandboxes_max - under_way, 0)
         if self.supply.is_waited_for:
             block_ms = min(block_ms, WAITING_MS)
+        elif under_way:
+            block_ms = min(block_ms, INTERVAL_MS)
         block_ms = self._watch.decide_block_ms(block_ms)
         deliveries = self._inbox.receive(room, block_ms, self._watch.fileno())
         for delivery in deliveries:
@@ -105,6 +118,7 @@ class Executor:
                 self._end_overdue(seat)
         if self.supply.is_waited_for:
             self.supply.place_waiting()
+        self._guard.look(self._watch.seats)
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -130,10 +144,13 @@ class Executor:
                 self._inbox.bury(delivery, f"{type(event).__name__} does not belong in requests")
 
     def _place(self, invocation: Invocation) -> None:
-        """Give the invocation a warm sandbox, or look at its code first."""
+        """Give the invocation a warm sandbox, or look at its input and code first."""
         request = invocation.request
+        if request.input_s3 is not None and invocation.input is None:
+            self._open_input(invocation, request.input_s3)
+            return
         stored = self._code_store.peek(request.code)
-        if stored is not None and request.reuse and request.input_s3 is None:
+        if stored is not None and request.reuse:
             seat = self.supply.take(key_of(request, stored.sha256))
             if seat is not None:
                 self._call(seat, invocation)
@@ -149,23 +166,50 @@ class Executor:
             return
         self._launcher.fetch_code(invocation, limits, lambda got: self._code_came(invocation, got))
 
+    def _open_input(self, invocation: Invocation, place: S3Object) -> None:
+        began_ns = time.monotonic_ns()
+
+        def opened(got: InputStream | Refused) -> None:
+            if isinstance(got, Refused):
+                self._refuse(invocation, got)
+                return
+            invocation.input_us = (time.monotonic_ns() - began_ns) // 1_000
+            invocation.input = got
+            self._place(invocation)
+
+        self._transfers.open_input(place, opened)
+
     def _code_came(self, invocation: Invocation, got: Plan | Refused) -> None:
         if isinstance(got, Refused):
             self._refuse(invocation, got)
         else:
             self.supply.provide(invocation, got)
 
-    def _refuse(self, invocation: Invocation, refused: Refused) -> None:
-        self._ledger.reject(invocation.delivery, invocation.request, refused)
-
     def _init(self, seat: Seat, invocation: Invocation) -> None:
         self._watch.join(seat)
         seat.send_init(invocation)
         self._watch.set_deadline(seat, max(invocation.request.timeout_ms, INIT_MS_MIN))
 
+    def _refuse(self, invocation: Invocation, refused: Refused) -> None:
+        if invocation.input is not None:
+            self._transfers.stop(invocation.input)
+        self._ledger.reject(invocation.delivery, invocation.request, refused)
+
     def _call(self, seat: Seat, invocation: Invocation) -> None:
+        if invocation.input is not None:
+            self._feed(seat, invocation, invocation.input)
         seat.send_call(invocation)
         self._watch.set_call(seat, invocation.request.timeout_ms)
+
+    def _feed(self, seat: Seat, invocation: Invocation, stream: InputStream) -> None:
+        def failed(failure: Failure) -> None:
+            if seat.invocation is invocation and not seat.hung_up:
+                ending = seat.remains(seat.elapsed_us()).end(Outcome.FAILED, failure)
+                self._end(seat, ending, destroy="input_failed")
+
+        seat.stream = stream
+        stream.begin(seat.sandbox.exchange.run)
+        self._transfers.feed(stream, failed)
 
     # -- what comes from sandboxes -----------------------------------------------------------------
 
@@ -219,6 +263,7 @@ class Executor:
     def _gone(self, seat: Seat) -> None:
         """The bootstrap's end of the socket closed: find out why, off the loop."""
         self._watch.leave(seat)
+        seat.hung_up = True
         if seat.invocation is None:
             self.supply.died_idle(seat)
             return
@@ -233,25 +278,77 @@ class Executor:
     def _broke_protocol(self, seat: Seat, reason: str) -> None:
         if seat.invocation is None:
             self._watch.leave(seat)
+            seat.hung_up = True  # if it is not idle yet: its files are under way
             self.supply.died_idle(seat)
             return
         ending = broke_protocol(reason, seat.remains(seat.elapsed_us()))
         self._end(seat, ending, destroy="protocol")
 
     def _end_overdue(self, seat: Seat) -> None:
-        ending = timed_out(seat.limits, seat.remains(seat.elapsed_us()))
+        invocation = seat.invocation
+        stream = None if invocation is None else invocation.input
+        why = "" if stream is None else stream.describe_wait()
+        ending = timed_out(seat.limits, seat.remains(seat.elapsed_us()), why)
         self._end(seat, ending, destroy=ending.outcome.value)
+
+    def _overfilled(self, overfull: Overfull) -> None:
+        seat = overfull.seat
+        if seat.invocation is None or seat.generation != overfull.generation:
+            return
+        left = seat.remains(seat.elapsed_us())
+        ending = fail_too_large(left.end(Outcome.FAILED, None), overfull.reason)
+        self._end(seat, ending, destroy="output_files")
 
     # -- ending ------------------------------------------------------------------------------------
 
     def _end(self, seat: Seat, ending: Ending, *, destroy: str | None) -> None:
-        """Commit how the invocation ended and give the sandbox back, or destroy it."""
+        """Commit how the invocation ended and give the sandbox back, or destroy it.
+
+        What a success left in OUTPUT_DIR is uploaded first, and nothing of any other ending: a file
+        that was half written must not be taken for a result.
+        """
         invocation = seat.invocation
         assert invocation is not None, "an ending without an invocation"
         seat.invocation = None
         seat.generation += 1
         if destroy is None and not invocation.request.reuse:
             destroy = "run_once"
+        if destroy is None and seat.stream is not None:
+            self._transfers.stop(seat.stream)
+            seat.stream = None
+        output = seat.sandbox.exchange.output
+        if not output.was_written():
+            self._part(seat, invocation, ending, destroy)
+        elif ending.outcome is Outcome.SUCCEEDED:
+            began_ns = time.monotonic_ns()
+
+            def uploaded(moved: Ending) -> None:
+                invocation.output_us = (time.monotonic_ns() - began_ns) // 1_000
+                self._empty(seat, invocation, moved, destroy)
+
+            self._transfers.upload_files(invocation.id, output, ending, uploaded)
+        else:
+            self._empty(seat, invocation, ending, destroy)
+
+    def _empty(
+        self, seat: Seat, invocation: Invocation, ending: Ending, destroy: str | None
+    ) -> None:
+        """The next call must find OUTPUT_DIR empty."""
+        if destroy is not None:
+            self._part(seat, invocation, ending, destroy)
+            return
+
+        def emptied(is_empty: bool) -> None:  # noqa: FBT001 - of a continuation
+            self._part(seat, invocation, ending, None if is_empty else "output_files")
+
+        self._transfers.empty(seat.sandbox.exchange.output, emptied)
+
+    def _part(
+        self, seat: Seat, invocation: Invocation, ending: Ending, destroy: str | None
+    ) -> None:
+        """The ways of an invocation and its sandbox part."""
+        if destroy is None and seat.hung_up:
+            destroy = "died_idle"
         if destroy is None:
             self.supply.give_back(seat)
             self._watch.set_deadline(seat, FREEZE_AFTER_MS)
@@ -268,6 +365,7 @@ class Executor:
         for seat in self._watch.seats():
             self.supply.destroy(seat, "shutdown")
         self.supply.close()
+        self._transfers.close()
         self._background.close()
         self._watch.close()
         self._launcher.close()

@@ -12,6 +12,7 @@ from executor.code_store import CodeStore
 from executor.launch import Launcher
 from executor.loop import STAGE, Executor
 from executor.sandbox import SandboxError, SandboxFactory
+from executor.transfers import Transfers
 from shared.aws import make_client
 from shared.backoff import Backoff
 from shared.inbox import Inbox, LogUnavailableError
@@ -24,6 +25,7 @@ from shared.topology import REQUESTS
 LOG = logging.getLogger(__name__)
 
 _BACKGROUND_THREADS = 8
+_CONNECTIONS_EACH = 10  # an invocation's input stream and output files; made when they are needed
 _MEMORY_SHARE_OF_HOST = 0.8
 _SHOW_SECONDS = 1.0
 
@@ -77,16 +79,17 @@ def build(settings: Settings, factory: SandboxFactory, inbox: Inbox) -> Executor
     reaped = factory.reap()
     if reaped:
         log_event(LOG, "sandbox.reaped", count=reaped)
-    s3 = make_client(settings, "s3", connections=_BACKGROUND_THREADS)
+    connections = _BACKGROUND_THREADS + _CONNECTIONS_EACH * settings.sandboxes_max
+    s3 = make_client(settings, "s3", connections=connections)
     background = Background(_BACKGROUND_THREADS, max(os.cpu_count() or 1, 2))
     code_store = CodeStore(settings, s3)
     launcher = Launcher(
         settings,
         factory,
         code_store,
-        s3,
         Log(settings.redis_address, settings.partitions),
         background,
+        Transfers(settings, s3, background),
         decide_memory_mb_max(settings),
     )
     return Executor(settings, inbox, launcher, code_store, background)

@@ -5,7 +5,7 @@ Not here: the kinds (`docker_sandbox`, `bubblewrap_sandbox`), the pool, what is 
 A sandbox is one isolated place in which one function's invocations run, one at a time. The
 runtime's bootstrap stays resident in it and talks over two Unix sockets in a folder that only this
 sandbox can see: `control` carries frames (`executor/frames.py`), `logs` carries what the function
-writes to stdout and stderr, bytes as they come.
+writes to stdout and stderr, bytes as they come. Files pass by the `exchange`.
 """
 
 import socket
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from executor.exchange import Exchange
 from executor.readings import Meter
 from shared.events import Limits, Network, Runtime
 
@@ -60,6 +61,7 @@ class Sandbox(Protocol):
     control: socket.socket  # non-blocking; end of file means that the bootstrap is gone
     logs: socket.socket  # non-blocking
     meter: Meter
+    exchange: Exchange
 
     def furnish(self, spec: SandboxSpec) -> None:
         """Make a generic sandbox that of a function; once, before its first frame. Blocks.
@@ -76,9 +78,10 @@ class Sandbox(Protocol):
     def destroy(self) -> None:
         """Kill everything in it and remove what belongs to it. Blocks; may be called again.
 
-        Afterwards no process, mount, container, cgroup or file of it is left, both sockets and the
-        meter are closed, and only `id` and `spec` may be used. Raises nothing: what cannot be
-        removed now (the engine does not answer) is logged and left to the next executor's `reap`.
+        Afterwards no process, mount, container, cgroup or file of it is left, both sockets, meter
+        and exchange are closed, and only `id` and `spec` may be used. Raises nothing: what cannot
+        be removed now (the engine does not answer) is logged and left to the next executor's
+        `reap`.
         """
         ...
 

@@ -4,7 +4,8 @@ Not here: the sandbox itself.
 
     <state_dir>/executors/<executor>.lock     held with flock while that executor lives
     <state_dir>/sandboxes/<id>/owner.json     which executor, which kind, which cgroups
-    <state_dir>/sandboxes/<id>/run/socket     mounted into the sandbox as /run/hearth
+    <state_dir>/sandboxes/<id>/run/           mounted into the sandbox as /run/hearth
+    <state_dir>/sandboxes/<id>/output/        the same as /mnt/output, OUTPUT_DIR, writable
     <state_dir>/sandboxes/<id>/task/          of a generic sandbox: its /var/task, empty at first
 
 A lock says more than a process id: the kernel lets go of it however the executor dies, ids are
@@ -12,9 +13,9 @@ never taken for another's, and it holds across containers that share the folder.
 """
 
 import fcntl
+import logging
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +24,11 @@ from pathlib import Path
 
 from msgspec import DecodeError, Struct, ValidationError, json
 
+from executor.empty_folder import remove_folder
+from executor.kept_rights import keep_rights
+from shared.logging import log_event
+
+LOG = logging.getLogger(__name__)
 _UNFINISHED_SECONDS = 60
 
 
@@ -109,6 +115,7 @@ class SandboxFolder:
         self.id = path.name
         self.run = path / "run"
         self.task = path / "task"
+        self.output = path / "output"
 
     @classmethod
     def create(cls, path: Path, owner: Owner) -> "SandboxFolder":
@@ -116,6 +123,10 @@ class SandboxFolder:
         folder = cls(path, owner)
         folder.run.mkdir(parents=True)
         folder.run.chmod(0o755)  # whatever the umask: another uid looks for the socket in it
+        folder.output.mkdir()
+        folder.output.chmod(0o777)
+        if os.geteuid() != 0:
+            keep_rights(folder.output, os.geteuid())
         folder.note_cgroups(())
         return folder
 
@@ -146,16 +157,16 @@ class SandboxFolder:
         (self.path / "owner.json").write_bytes(json.encode(self.owner))
 
     def remove(self) -> None:
-        """Remove it; may be called again."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        """Remove it; may be called again. What a function made irremovable is told and left."""
+        if not remove_folder(self.path):
+            log_event(LOG, "sandbox.folder_left", level=logging.WARNING, folder=self.path)
 
 
 def _remove_unfinished(path: Path) -> None:
     """A folder without an owner: its executor died in the middle of making it, or is making it."""
     with suppress(FileNotFoundError):
         if time.time() - path.stat().st_mtime > _UNFINISHED_SECONDS:
-            shutil.rmtree(path)
+            remove_folder(path)
 
 
 def _take_lock(path: Path) -> int:

@@ -1,7 +1,8 @@
 """A seat: one sandbox as the loop sees it, with the invocation that sits in it.
 
-Reads its two sockets, keeps its log within bounds, knows whether an answer belongs to its call.
-Not here: what an ending means for the log (`loop`), what a sandbox is (`sandbox`).
+Reads its two sockets, knows whether an answer belongs to its call.
+Not here: what an ending means for the log (`loop`), what a sandbox is (`sandbox`), what is kept of
+the function's output (`log_spool`).
 """
 
 import time
@@ -12,7 +13,9 @@ import msgspec
 from executor.code_store import StoredCode
 from executor.endings import Remains
 from executor.frames import CALL, INIT, Decoder, Frame, FrameError, encode
+from executor.input_stream import InputStream
 from executor.invocation import Invocation
+from executor.log_spool import LogSpool
 from executor.pool import PoolKey
 from executor.sandbox import Sandbox
 from executor.series import NEVER_MS, Samples
@@ -58,15 +61,15 @@ class Seat:
     key: PoolKey
     limits: Limits
     code: StoredCode  # pinned for as long as the sandbox lives
-    logs_bytes_max: int
+    log: LogSpool
     region: str
     invocation: Invocation | None = None
     initialised: bool = False
     frozen: bool = False
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
+    hung_up: bool = False  # its bootstrap is gone or not believed any more
+    stream: InputStream | None = None  # what the present call reads; ends before or with the seat
     _frames: Decoder = field(default_factory=Decoder)
-    _log: bytearray = field(default_factory=bytearray)
-    _log_truncated: bool = False
     _samples: Samples | None = None
 
     def send_init(self, invocation: Invocation) -> None:
@@ -111,6 +114,9 @@ class Seat:
             "function_id": request.function_id,
             "memory_mb": request.memory_mb,
         }
+        if invocation.input is not None:
+            head["input_path"] = self.sandbox.exchange.input_inside
+            head["input_bytes"] = invocation.input.version.size_bytes
         frame = encode(CALL, head, bytes(request.input))
         invocation.called_at_ns = time.monotonic_ns()
         self.send(frame)
@@ -148,19 +154,8 @@ class Seat:
                 return False
             if not data:
                 return False
-            room = self.logs_bytes_max - len(self._log)
-            self._log += data[:room]
-            self._log_truncated |= len(data) > room
+            self.log.write(data)
         return True
-
-    def take_log(self) -> tuple[str, bool]:
-        """The output since the last call, readable as text, and whether some was dropped."""
-        text = self._log.decode(errors="replace")
-        # Control characters take six bytes each in JSON: they would break the event's bound.
-        text = "".join(c if c >= " " or c in "\n\t" else "\ufffd" for c in text)
-        truncated, self._log_truncated = self._log_truncated, False
-        self._log.clear()
-        return text, truncated
 
     def sample(self) -> int:
         """One more moment of the run's series; milliseconds until the next."""
@@ -204,6 +199,5 @@ class Seat:
                 series=self._samples.finish() if self._samples else None,
             )
         self.read_logs()  # after the readings: reading costs time, the peak does not wait
-        text, truncated = self.take_log()
         run_us = run_us if self.initialised else 0
-        return Remains(self.sandbox.id, run_us, readings, text, truncated)
+        return Remains(self.sandbox.id, run_us, readings, self.log.take())

@@ -154,8 +154,6 @@ def _read_input_s3(fields: Fields) -> S3Object | None:
         raise RefusedError("inputS3", f"inputS3.bucket must be {_BUCKET_RULE}")
     if not _KEY.fullmatch(key):
         raise RefusedError("inputS3", f"inputS3.key must be {_KEY_RULE}")
-    if fields.raw("input") is not None:
-        raise RefusedError("inputS3", "input and inputS3 are both given; leave one of them out")
     return S3Object(bucket=bucket, key=key)
 
 

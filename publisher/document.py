@@ -45,6 +45,8 @@ class _PhasesPart(_Part, frozen=True, kw_only=True, rename="camel"):
     sandbox_ms: float
     init_ms: float
     run_ms: float
+    input_ms: float | UnsetType = UNSET  # where there was an inputS3
+    output_ms: float | UnsetType = UNSET  # where there were output files
 
 
 class _ErrorPart(_Part, frozen=True, kw_only=True, rename="camel"):
@@ -112,7 +114,9 @@ class _Document(_Part, frozen=True, kw_only=True, rename="camel"):
     auto_tuner: _TunerPart | None
     logs: str
     logs_truncated: bool
+    logs_s3: _PlacePart | UnsetType = UNSET
     output_files: tuple[_PlacePart, ...]
+    output_files_s3: _PlacePart | UnsetType = UNSET
 
 
 _encoder = msgspec.json.Encoder()
@@ -127,7 +131,7 @@ def build_document(event: InvocationTuned) -> bytes:
         function_id=execution.function_id or None,
         status=STATUS[execution.outcome],
         output=answer.output,
-        output_s3=UNSET if answer.output_s3 is None else _place(answer.output_s3),
+        output_s3=_place_if_any(answer.output_s3),
         error=None if answer.failure is None else _error(answer.failure),
         duration_ms=_ms(execution.phases.run_us),
         start=execution.start.value if ran else None,
@@ -139,7 +143,9 @@ def build_document(event: InvocationTuned) -> bytes:
         auto_tuner=None if event.advice is None else _tuner(event.advice),
         logs=answer.logs,
         logs_truncated=answer.logs_truncated,
+        logs_s3=_place_if_any(answer.logs_s3),
         output_files=tuple(_place(file) for file in answer.output_files),
+        output_files_s3=_place_if_any(answer.output_files_s3),
     )
     return _encoder.encode(document)
 
@@ -162,6 +168,8 @@ def _phases(phases: Phases) -> _PhasesPart:
         sandbox_ms=_ms(phases.sandbox_us),
         init_ms=_ms(phases.init_us),
         run_ms=_ms(phases.run_us),
+        input_ms=_ms(phases.input_us) if phases.input_us else UNSET,
+        output_ms=_ms(phases.output_us) if phases.output_us else UNSET,
     )
 
 
@@ -214,6 +222,10 @@ def _tuner(advice: Advice) -> _TunerPart:
 
 def _place(place: S3Object) -> _PlacePart:
     return _PlacePart(bucket=place.bucket, key=place.key)
+
+
+def _place_if_any(place: S3Object | None) -> _PlacePart | UnsetType:
+    return UNSET if place is None else _place(place)
 
 
 def _ms(us: int) -> float:

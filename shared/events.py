@@ -114,7 +114,9 @@ class Answer(Value, frozen=True):
     failure: Failure | None = None
     logs: str = ""
     logs_truncated: bool = False
+    logs_s3: S3Object | None = None  # all of the logs, where `logs` is only their beginning
     output_files: tuple[S3Object, ...] = ()
+    output_files_s3: S3Object | None = None  # set instead of `output_files` when they are many
 
 
 class Limits(Value, frozen=True):
@@ -134,6 +136,8 @@ class Phases(Value, frozen=True):
     sandbox_us: int = 0  # sandbox started until its bootstrap answered
     init_us: int = 0  # the function's module loaded
     run_us: int = 0  # the handler called until its answer was read
+    input_us: int = 0  # inputS3 opened, before a sandbox was looked for
+    output_us: int = 0  # output files uploaded, after the answer
 
 
 class Series(Value, frozen=True):

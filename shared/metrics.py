@@ -76,6 +76,9 @@ CODE_FETCHES = Counter(
     ["outcome"],
 )
 S3_CALLS = Counter("hearth_s3_calls", "Calls to S3, by stage.", ["stage"])
+STREAMED = Counter(
+    "hearth_streamed_bytes", "Bytes of inputs and output files: in, out.", ["direction"]
+)
 FINDINGS = Counter("hearth_findings", "What the tuner noticed.", ["kind"])
 SAVINGS = Gauge(
     "hearth_savings_usd_per_month",

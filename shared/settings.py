@@ -67,6 +67,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     code_cache_mb: Positive = 2_048
     output_inline_bytes_max: Annotated[int, Meta(ge=0, le=131_072)] = 131_072
     logs_inline_bytes_max: Annotated[int, Meta(ge=0, le=32_768)] = 16_384
+    logs_bytes_max: Annotated[int, Meta(ge=0)] = 16_777_216
+    input_window_mb: Annotated[int, Meta(ge=8)] = 32
+    output_dir_mb: Positive = 2_048
+    disk_reserve_mb: Annotated[int, Meta(ge=0)] = 1_024
     # tuner
     tip_language: Literal["en", "ko"] = "en"
     # publisher

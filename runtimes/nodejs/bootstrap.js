@@ -34,6 +34,11 @@ const STATUS_OF_FAILURE = 1;
 const SUFFIXES = [".js", ".mjs", ".cjs", "/index.js", "/index.mjs", "/index.cjs"];
 const NODE_MAJOR = process.versions.node.split(".")[0];
 
+// Where files come in and go out: the same for every call, and no sender may tell otherwise.
+const PLACES = Object.fromEntries(
+  ["INPUT_FILE", "OUTPUT_DIR"].filter((name) => name in process.env).map((name) => [name, process.env[name]]),
+);
+
 const collect = globalThis.gc;
 globalThis.gc = undefined; // libraries that find it call it, at milliseconds each
 const naptime = new Int32Array(new SharedArrayBuffer(4));
@@ -242,6 +247,7 @@ function setEnvironment(head, about, taskRoot) {
     AWS_LAMBDA_INITIALIZATION_TYPE: "on-demand",
     LAMBDA_TASK_ROOT: taskRoot,
     LAMBDA_RUNTIME_DIR: "/var/runtime",
+    ...PLACES,
   };
   for (const [name, value] of Object.entries({ TZ: ":UTC", ...head.env, ...platform })) {
     if (typeof value !== "string" || /[\0=]/.test(name) || value.includes("\0")) {
@@ -452,7 +458,7 @@ function isNothing(value) {
   return value === undefined || value === null;
 }
 
-/** What Lambda calls the context object, and `attempt`. */
+/** What Lambda calls the context object, `attempt`, and where files are. */
 function describeContext(call, head, about) {
   const deadlineMs = head.deadline_ms ?? 0;
   return {
@@ -465,6 +471,9 @@ function describeContext(call, head, about) {
     logStreamName: about.logStream,
     awsRequestId: head.id,
     attempt: head.attempt ?? 1,
+    inputPath: head.input_path,
+    inputBytes: head.input_bytes,
+    outputDir: PLACES.OUTPUT_DIR,
     clientContext: undefined,
     identity: undefined,
     getRemainingTimeInMillis: () => Math.max(deadlineMs - Date.now(), 0),

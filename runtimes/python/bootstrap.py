@@ -42,6 +42,10 @@ encode_json = json.JSONEncoder(
 ).encode
 
 
+# Where files come in and go out: the same for every call, and no sender may tell otherwise.
+PLACES = {name: os.environ[name] for name in ("INPUT_FILE", "OUTPUT_DIR") if name in os.environ}
+
+
 class Channel:
     """Frames to and from the executor, one system call each where they are small."""
 
@@ -101,10 +105,11 @@ class Identity:
 
 
 class Context:
-    """What Lambda calls the context object."""
+    """What Lambda calls the context object, the attempt, and where files are."""
 
     client_context = None
     identity = Identity()
+    output_dir = PLACES.get("OUTPUT_DIR")
 
     def __init__(self, function, call):
         self.function_name = function["function_id"]
@@ -115,6 +120,8 @@ class Context:
         self.log_stream_name = function["log_stream"]
         self.aws_request_id = call["id"]
         self.attempt = call.get("attempt", 1)
+        self.input_path = call.get("input_path")
+        self.input_bytes = call.get("input_bytes")
         self._deadline_ms = call.get("deadline_ms", 0)
 
     def get_remaining_time_in_millis(self):
@@ -177,6 +184,7 @@ def set_environment(init, function, task_root):
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "LAMBDA_TASK_ROOT": task_root,
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        **PLACES,
     }
     for name, value in {"TZ": ":UTC", **given, **platform}.items():
         try:

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -52,7 +53,7 @@ def need_node() -> None:
 def make_factory(kind: str, state_dir: Path) -> ClosableFactory:
     """A factory of that kind."""
     if kind == "docker":
-        return DockerFactory(state_dir, "test")
+        return DockerFactory(state_dir, "test", dict(_built))
     if kind == "bubblewrap":
         return BubblewrapFactory(state_dir, "test")
     return ProcessFactory(state_dir, "test")
@@ -180,20 +181,25 @@ def leftovers_of_state(state_dir: Path) -> list[str]:
     return sorted(folder.name for folder in (state_dir / "sandboxes").iterdir())
 
 
-_built: set[Runtime] = set()
+_built: dict[Runtime, str] = {}
 
 
 def _build_image(runtime: Runtime) -> None:
-    """The image of the bootstrap as it is now; quick when nothing of it changed."""
+    """The image of the bootstrap as it is now; quick when nothing of it changed.
+
+    Under a name of its content, so that tests of two versions can run on one engine.
+    """
     if runtime in _built:
         return
+    digest = sha256(b"".join(path.read_bytes() for path in sorted((RUNTIMES / runtime).iterdir())))
+    name = f"hearth-test-{runtime}:{digest.hexdigest()[:12]}"
     client = docker.from_env()
     try:
         client.ping()
-        client.images.build(path=str(RUNTIMES / runtime), tag=f"hearth-runtime-{runtime}", rm=True)
+        client.images.build(path=str(RUNTIMES / runtime), tag=name, rm=True)
     except docker.errors.DockerException as error:
         message = f"no Docker image can be built: {error}"
         raise SandboxError(message) from error
     finally:
         client.close()
-    _built.add(runtime)
+    _built[runtime] = name

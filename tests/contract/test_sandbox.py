@@ -275,7 +275,10 @@ def test_cpu_quota_throttles(real: ClosableFactory, spec: SandboxSpec) -> None:
 
 
 def test_isolation(real: ClosableFactory, spec: SandboxSpec) -> None:
-    """Not root, no capabilities, no new privileges, own network, and only /tmp can be written."""
+    """Not root, no capabilities, no new privileges, own network.
+
+    Only /tmp and OUTPUT_DIR can be written.
+    """
     with started(real, spec) as dialogue:
         dialogue.init()
         status = ask(dialogue, "status")

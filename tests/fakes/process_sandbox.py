@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from executor.doorway import Connections, Doorway
+from executor.exchange import Exchange
 from executor.furnish import furnish
 from executor.process_end import describe_status
 from executor.readings import Meter
@@ -38,6 +39,7 @@ class ProcessSandbox:
         self.control: socket.socket = connections.control
         self.logs: socket.socket = connections.logs
         self.meter = Meter(connections.pid)
+        self.exchange = Exchange(folder, str(folder.run))
         self._process = process
         self._folder = folder
         self._pid = connections.pid
@@ -61,6 +63,7 @@ class ProcessSandbox:
         self.control.close()
         self.logs.close()
         self.meter.close()
+        self.exchange.close()
         self._folder.remove()
 
 
@@ -92,6 +95,8 @@ class ProcessFactory:
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "HOME": "/tmp",
                 "LANG": "C.UTF-8",
+                "INPUT_FILE": str(folder.run / "input"),
+                "OUTPUT_DIR": str(folder.output),
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.limits.memory_mb),
             },
         )

@@ -179,13 +179,26 @@ def test_large_output_and_files_are_named() -> None:
         output_s3=S3Object(bucket="out", key="outputs/req-123.json"),
         output_files=(S3Object(bucket="out", key="outputs/req-123/a.png"),),
         logs_truncated=True,
+        logs_s3=S3Object(bucket="out", key="logs/req-123.log"),
+        output_files_s3=S3Object(bucket="out", key="outputs/req-123.files.json"),
     )
     document = read(with_execution(answer=answer))
 
     assert document["output"] is None
+    assert document["logsS3"] == {"bucket": "out", "key": "logs/req-123.log"}
+    assert document["outputFilesS3"] == {"bucket": "out", "key": "outputs/req-123.files.json"}
     assert document["outputS3"] == {"bucket": "out", "key": "outputs/req-123.json"}
     assert document["outputFiles"] == [{"bucket": "out", "key": "outputs/req-123/a.png"}]
     assert document["logsTruncated"] is True
+
+
+def test_times_of_files_are_there_where_files_were() -> None:
+    """Other documents stay as they are."""
+    phases = structs.replace(WASTEFUL.execution.phases, input_us=1_500, output_us=2_000)
+    document = read(with_execution(phases=phases))
+
+    assert (1.5, 2.0) == (document["phases"]["inputMs"], document["phases"]["outputMs"])
+    assert not {"inputMs", "outputMs"} & set(read(WASTEFUL)["phases"])
 
 
 def test_every_outcome_has_a_status() -> None:

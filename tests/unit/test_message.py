@@ -204,11 +204,14 @@ def test_own_result_channel_as_reply_is_not_told_twice() -> None:
     assert accept(requestId="req-1", replyTo="result:req-1").reply_to is None
 
 
-def test_input_twice() -> None:
-    """Two inputs are a mistake that only the sender can mend."""
-    event = reject(input=1, inputS3={"bucket": "big", "key": "k"})
+def test_input_beside_a_stream() -> None:
+    """What to do with an object goes beside it."""
+    event = accept(input={"as": "csv"}, inputS3={"bucket": "big", "key": "k"})
 
-    assert event.reason == "input and inputS3 are both given; leave one of them out"
+    assert (bytes(event.input), event.input_s3) == (
+        b'{"as": "csv"}',
+        S3Object(bucket="big", key="k"),
+    )
 
 
 @pytest.mark.parametrize("body", ["", "5", "[]", '"text"', "null", "{", "NaN", "\ud800", "\x00"])
