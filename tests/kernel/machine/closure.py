@@ -13,6 +13,8 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 _LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _LEFT_OUT = shutil.ignore_patterns(
     "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages",
@@ -66,8 +68,8 @@ class Root:
         """Installed Python distributions, in the folder `target`."""
         for name in names:
             for file in importlib.metadata.files(name) or ():
-                if ".." in file.parts:
-                    continue  # scripts
+                if ".." in file.parts or file.is_relative_to("botocore/data"):
+                    continue  # scripts; descriptions of services, which nobody calls there
                 place = self.folder / target / file
                 place.parent.mkdir(parents=True, exist_ok=True)
                 source = Path(str(file.locate()))
@@ -94,6 +96,22 @@ class Root:
     def _place(self, path: Path) -> Path:
         """Where it lies in this root: folders that are links stay links."""
         return self.folder / (path.parent.resolve() / path.name).relative_to("/")
+
+
+def list_needed(names: Iterable[str]) -> set[str]:
+    """Distributions with all that they require here."""
+    needed: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        for line in importlib.metadata.requires(name) or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                left.append(requirement.name)
+    return needed
 
 
 def find_libraries(path: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.kernel.machine.closure import Root, find_program, own_python
+from tests.kernel.machine.closure import Root, find_program, list_needed, own_python
 from tests.kernel.machine.kernel import Kernel, UnavailableError
 
 PROJECT = Path(__file__).parents[3]
@@ -23,9 +23,14 @@ _PROGRAMS = (
 )  # fmt: skip
 _LOADER_PROGRAMS = ("sh", "perl", "mount", "switch_root")
 _PACKAGES = (
-    "msgspec", "pytest", "pytest-timeout", "pluggy", "iniconfig", "packaging", "pygments",
-    "redis", "hiredis", "typing-extensions",
-)  # fmt: skip
+    "boto3",
+    "hiredis",
+    "msgspec",
+    "prometheus-client",
+    "redis",
+    "pytest",
+    "pytest-timeout",
+)
 _EMPTY_FOLDERS = (
     "proc", "sys", "dev", "run", "tmp", "var/tmp", "root", "mnt", "srv", "media", "project",
     "scratch",
@@ -70,7 +75,7 @@ def make_system(cache: Path) -> Path:
         root.add_library("libseccomp.so.2")
         for python in {own_python(), need_program("python3")}:
             root.add_python(python)
-        root.add_packages(_PACKAGES, "packages")
+        root.add_packages(list_needed(_PACKAGES), "packages")
         (folder / "etc").mkdir()
         (folder / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         for empty in _EMPTY_FOLDERS:
