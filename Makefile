@@ -3,10 +3,10 @@ VENV := .venv/bin
 COMPOSE := $(shell command -v docker-compose || echo docker compose)
 export COMPOSE_EXECUTORS ?= 1
 
-.PHONY: help setup images demo check lint test bench compose-build compose-up compose-down clean
+.PHONY: help setup images demo check lint test cgroup2 bench compose-build compose-up compose-down clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## packages, virtual environment, runtime images; does only what is missing
 	@scripts/setup
@@ -34,6 +34,10 @@ test: ## everything, real Redis and real Docker included; installs what is missi
 	@scripts/setup --test
 	@$(MAKE) --no-print-directory lint
 	@scripts/with-engine sh -euc 'scripts/images; exec $(VENV)/pytest $(PYTEST_ARGS)'
+
+cgroup2: ## the readings on real cgroup v2: Linux 6.1 and 6.12 in a software-emulated machine; minutes
+	@scripts/setup --test
+	@$(VENV)/pytest --quiet tests/kernel/test_cgroup2.py
 
 bench: setup ## what one warm invocation costs and how many a second; bench/results.json
 	@$(VENV)/python -m bench $(BENCH_ARGS) $(if $(QUICK),--quick)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import executor_call, first_call, streaming, warm
+from bench import executor_call, first_call, measuring, streaming, warm
 from bench.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -26,6 +26,9 @@ ROWS: dict[str, Row] = {
     ),
     "first_call": lambda sandbox, _, quick: first_call.measure(
         sandbox, 40 if quick else 200, 1 if quick else 3
+    ),
+    "measuring": lambda sandbox, _, quick: dict(
+        measuring.measure(sandbox, 500 if quick else 2_000)
     ),
     "streaming": lambda sandbox, _, quick: streaming.run(
         sandbox, 256 if quick else 2_048, 128 if quick else 1_024

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from cli.dead import dead
+from cli.profile import profile
 from cli.tuning import COMMANDS
 from shared.inbox import LogUnavailableError
 from shared.logging import set_up
@@ -98,7 +99,7 @@ def _announce(settings: Settings, process: str, folder: Path) -> None:
 
 
 main.add_command(dead)
-for command in COMMANDS:
+for command in (*COMMANDS, profile):
     main.add_command(command)
 
 if __name__ == "__main__":

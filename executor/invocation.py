@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from msgspec import DecodeError, Raw, json
+from msgspec.structs import replace
 
 from executor.frames import HEAD_BYTES_MAX
 from executor.input_stream import InputStream
@@ -150,7 +151,10 @@ def finish(
             output_files_s3=ending.output_files_s3,
         ),
     )
-    return _finished(request, execution, ending.readings, now_ms)
+    event = _finished(request, execution, ending.readings, now_ms)
+    if ending.readings and ending.readings.series and not fits([event]):
+        event = replace(event, readings=replace(ending.readings, series=None))
+    return event
 
 
 def _count_input(invocation: Invocation) -> int:

@@ -32,6 +32,7 @@ from shared import metrics
 from shared.events import (
     InvocationRequested,
     Limits,
+    Readings,
     Runtime,
     SandboxStopped,
     derive_event_id,
@@ -199,13 +200,14 @@ class Launcher:
 
         def work() -> None:
             seat.channel.close()
+            readings = seat.read_since_answer()
             seat.sandbox.destroy()
             seat.log.close()
             if seat.stream is not None:
                 self.transfers.stop(seat.stream)
             self._code_store.release(seat.code)
             metrics.SANDBOX_STOPS.labels(reason).inc()
-            self._tell_stopped(seat.sandbox, reason)
+            self._tell_stopped(seat.sandbox, reason, readings)
 
         self._background.submit_slow(work)
 
@@ -257,7 +259,7 @@ class Launcher:
             region=self._settings.aws_region,
         )
 
-    def _tell_stopped(self, sandbox: Sandbox, reason: str) -> None:
+    def _tell_stopped(self, sandbox: Sandbox, reason: str, readings: Readings | None) -> None:
         event = SandboxStopped(
             event_id=derive_event_id(sandbox.id, "SandboxStopped"),
             invocation_id="",
@@ -267,6 +269,7 @@ class Launcher:
             sandbox_id=sandbox.id,
             worker_id=self._settings.worker,
             reason=reason,
+            readings=readings,
         )
         try:
             partition = self._log.partition_of(sandbox.spec.function_id)

@@ -111,6 +111,7 @@ class Executor:
         for seat in self._watch.take_ready():
             self._read_control(seat)
         self._background.finish_done()
+        self._watch.sample_due()
         for seat in self._watch.take_overdue():
             if seat.settles:
                 self._partings.settle_overdue(seat)
@@ -201,7 +202,7 @@ class Executor:
         if invocation.input is not None:
             self._feed(seat, invocation, invocation.input)
         seat.send_call(invocation)
-        self._watch.set_deadline(seat, invocation.request.timeout_ms)
+        self._watch.set_call(seat, invocation.request.timeout_ms)
 
     def _feed(self, seat: Seat, invocation: Invocation, stream: InputStream) -> None:
         def failed(failure: Failure) -> None:

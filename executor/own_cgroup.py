@@ -27,7 +27,9 @@ def plan_cgroup(name: str) -> tuple[Path, ...]:
     """The folders that `create_cgroup` would make for a sandbox; empty where none is permitted."""
     mine = read_cgroups_of_self()
     if "memory" in mine:
-        parents = [mine[controller] for controller in _CONTROLLERS_1 if controller in mine]
+        # v2 mounted beside v1 has no controllers, and tells pressure for each of its cgroups.
+        names = (*_CONTROLLERS_1, UNIFIED)
+        parents = [mine[controller] for controller in names if controller in mine]
     else:
         parents = _delegating_parents(mine)
     # Two controllers on one mount have one folder.

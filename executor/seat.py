@@ -19,7 +19,8 @@ from executor.invocation import Invocation
 from executor.log_spool import LogSpool
 from executor.pool import PoolKey
 from executor.sandbox import Sandbox
-from shared.events import Failure, Limits, Readings
+from executor.series import NEVER_MS, Samples
+from shared.events import Accuracy, Failure, Limits, Readings
 
 _READ_BYTES = 1 << 18
 _LOG_READS_MAX = 64  # a flood of output must not keep the loop from the others
@@ -72,6 +73,7 @@ class Seat:
     generation: int = 0  # counts what the seat waited for, so that an old deadline is known as old
     hung_up: bool = False  # its bootstrap is gone or not believed any more
     stream: InputStream | None = None  # what the present call reads; ends before or with the seat
+    _samples: Samples | None = None
 
     def send_init(self, invocation: Invocation) -> None:
         """Ask the bootstrap to load the function."""
@@ -106,6 +108,7 @@ class Seat:
         request = invocation.request
         self.invocation = invocation
         self.generation += 1
+        self._samples = None
         invocation.readings_before = self.sandbox.meter.before()
         head: dict[str, object] = {
             "id": request.invocation_id,
@@ -135,6 +138,24 @@ class Seat:
             self.log.write(data)
         return True
 
+    def sample(self) -> int:
+        """One more moment of the run's series; milliseconds until the next."""
+        meter = self.sandbox.meter
+        if not (meter.memory_of_series or meter.cpu_of_series):
+            return NEVER_MS
+        if self._samples is None:
+            self._samples = Samples(meter.memory_of_series, meter.cpu_of_series)
+        self._samples.add(self.elapsed_us(), *meter.sample())
+        return self._samples.interval_ms
+
+    def read_since_answer(self) -> Readings | None:
+        """CPU files since the last answer, for a sandbox that goes; None where none was given."""
+        meter = self.sandbox.meter
+        before, after = meter.previous, meter.read_cpu()
+        if not before or not after:
+            return None
+        return Readings(source=meter.source, accuracy=Accuracy.NONE, before=before, after=after)
+
     def elapsed_us(self) -> int:
         """How long the present invocation has been waited for."""
         assert self.invocation is not None
@@ -153,8 +174,10 @@ class Seat:
             readings = Readings(
                 source=meter.source,
                 accuracy=meter.accuracy,
+                previous=meter.previous,  # of the call before: `after` is read next
                 before=invocation.readings_before,
                 after=meter.after(),
+                series=self._samples.finish() if self._samples else None,
             )
         self.read_logs()  # after the readings: reading costs time, the peak does not wait
         run_us = run_us if self.initialised else 0

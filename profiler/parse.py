@@ -37,17 +37,45 @@ def parse_kilobytes(text: str, key: str) -> int | None:
 
 
 def parse_ticks(text: str) -> tuple[int, int] | None:
-    """User and system ticks of /proc/<pid>/stat, with the children that were waited for.
-
-    The program's name may hold spaces and brackets; fields are counted behind its last bracket.
-    """
-    fields = text.rpartition(")")[2].split(" ")
-    if len(fields) < 17 or not text.endswith("\n"):
+    """User and system ticks of /proc/<pid>/stat, with the children that were waited for."""
+    numbers = _parse_stat(text, 14, 15, 16, 17)
+    if numbers is None:
         return None
-    user, system, children_user, children_system = map(parse_number, fields[12:16])
-    if user is None or system is None or children_user is None or children_system is None:
-        return None
+    user, system, children_user, children_system = numbers
     return user + children_user, system + children_system
+
+
+def parse_faults(text: str) -> tuple[int, int] | None:
+    """Minor and major page faults of /proc/<pid>/stat, with the children that were waited for."""
+    numbers = _parse_stat(text, 10, 11, 12, 13)
+    return None if numbers is None else (numbers[0] + numbers[1], numbers[2] + numbers[3])
+
+
+def parse_children_faults(text: str) -> tuple[int, int] | None:
+    """Minor and major page faults of the children that were waited for alone."""
+    numbers = _parse_stat(text, 11, 13)
+    return None if numbers is None else (numbers[0], numbers[1])
+
+
+def parse_threads(text: str) -> int | None:
+    """Threads, of /proc/<pid>/stat."""
+    numbers = _parse_stat(text, 20)
+    return None if numbers is None else numbers[0]
+
+
+def parse_schedstat(text: str) -> tuple[int, int] | None:
+    """Nanoseconds on a CPU and ready but not on one, of /proc/<pid>/schedstat: its first thread."""
+    words = text.split()
+    if len(words) != 3 or not text.endswith("\n"):
+        return None
+    running, ready = parse_number(words[0]), parse_number(words[1])
+    return None if running is None or ready is None else (running, ready)
+
+
+def parse_pressure(text: str) -> int | None:
+    """Microseconds in the line `full` of a pressure file. `some` may be there alone."""
+    _, found, total = _find_value(text, "full ").partition("total=")
+    return parse_number(total) if found else None
 
 
 def parse_block_1(text: str) -> Table | None:
@@ -111,6 +139,19 @@ def parse_interfaces(text: str) -> Table | None:
         if name.strip() != "lo":
             table[name.strip()] = (received, sent)
     return table
+
+
+def _parse_stat(text: str, *fields: int) -> list[int] | None:
+    """Fields of /proc/<pid>/stat, as proc(5) numbers them.
+
+    The program's name may hold spaces and brackets; fields are counted behind its last bracket.
+    """
+    words = text.rpartition(")")[2].split(" ")
+    if len(words) < 21 or not text.endswith("\n"):
+        return None
+    numbers = [parse_number(words[field - 2]) for field in fields]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(fields) else None
 
 
 def _find_value(text: str, prefix: str) -> str:

@@ -19,7 +19,7 @@ def handle_and_count(event: Anything) -> Sequence[Event]:
     for output in outputs:
         if isinstance(output, InvocationProfiled) and output.execution.runtime is not None:
             runtime, profile = output.execution.runtime.value, output.profile
-            cpu_us = profile.cpu_user_us + profile.cpu_system_us
+            cpu_us = profile.cpu_user_us + profile.cpu_system_us + profile.cpu_after_answer_us
             metrics.cpu_usage(runtime).inc(cpu_us / 1e6)
             metrics.memory_peak(runtime).set(profile.memory_peak_bytes)
     return outputs

@@ -1,10 +1,16 @@
 """One invocation's profile: what it used, and where the time of its run went.
 
-Not here: the kernel's files (`figures`, `parse`), what to advise (the tuner).
+Not here: the kernel's files (`figures` and its neighbours), the parts of the run (`breakdown`),
+what to advise (the tuner).
 """
 
-from profiler.figures import Amount, Figures, read_figures
-from shared.events import Accuracy, Breakdown, Execution, Limits, Profile, Readings
+from profiler.breakdown import Evidence, divide_run
+from profiler.cpu import read_main_thread
+from profiler.deltas import add
+from profiler.figures import Figures, read_figures_with
+from profiler.memory import has_met_limit, read_memory
+from profiler.series import estimate_busy
+from shared.events import Breakdown, Execution, Limits, Profile, Readings
 
 
 def estimate_profile(execution: Execution, readings: Readings | None) -> Profile:
@@ -13,51 +19,21 @@ def estimate_profile(execution: Execution, readings: Readings | None) -> Profile
     A figure that is not known is 0 and named in `missing`. Without a run there is nothing to miss.
     """
     run_us = max(execution.phases.run_us, 0)
-    if readings is None and run_us == 0:
-        return Profile()
-    figures = Figures() if readings is None else read_figures(readings)
-    cpu_us = _add(figures.cpu_user_us, figures.cpu_system_us)
-    has_peak = readings is not None and figures.memory_peak_bytes is not None
+    if readings is None:
+        if run_us == 0:
+            return Profile()
+        return Profile(breakdown=Breakdown(unattributed_us=run_us), missing=Figures._fields)
+    memory = read_memory(readings)
+    figures = read_figures_with(readings, memory)
+    cpu_us = add(figures.cpu_user_us, figures.cpu_system_us)
+    known = {name: figure for name, figure in figures._asdict().items() if figure is not None}
     return Profile(
-        cpu_user_us=figures.cpu_user_us or 0,
-        cpu_system_us=figures.cpu_system_us or 0,
+        **known,
         cpu_utilisation_ratio=estimate_utilisation(cpu_us or 0, run_us, execution.limits),
-        throttled_us=figures.throttled_us or 0,
-        throttled_periods=figures.throttled_periods or 0,
-        memory_peak_bytes=figures.memory_peak_bytes or 0,
-        memory_baseline_bytes=figures.memory_baseline_bytes or 0,
-        memory_growth_bytes=figures.memory_growth_bytes or 0,
-        memory_accuracy=readings.accuracy if readings and has_peak else Accuracy.NONE,
-        page_cache_bytes=figures.page_cache_bytes or 0,
-        disk_read_bytes=figures.disk_read_bytes or 0,
-        disk_write_bytes=figures.disk_write_bytes or 0,
-        network_rx_bytes=figures.network_rx_bytes or 0,
-        network_tx_bytes=figures.network_tx_bytes or 0,
-        oom_kills=figures.oom_kills or 0,
-        breakdown=divide_run(run_us, cpu_us, figures.throttled_us),
-        missing=tuple(
-            [name for name, figure in zip(Figures._fields, figures, strict=True) if figure is None]
-        ),
+        memory_accuracy=memory.accuracy,
+        breakdown=divide_run(run_us, _collect(run_us, readings, figures, execution.limits)),
+        missing=tuple(name for name in Figures._fields if name not in known),
     )
-
-
-def divide_run(run_us: int, cpu_us: Amount, throttled_us: Amount) -> Breakdown:
-    """The run phase divided by what it was spent on; the parts add up to it exactly.
-
-    Threads add up their CPU time, and each CPU its throttled time, so both together can pass the
-    wall clock: then they share it in proportion. What is neither is waiting: on the network, a
-    disk, a timer, a lock or a CPU that others use; the readings cannot tell these apart.
-    """
-    if cpu_us is None:
-        return Breakdown(unattributed_us=run_us)
-    if throttled_us is None:
-        on_cpu_us = min(cpu_us, run_us)
-        return Breakdown(on_cpu_us=on_cpu_us, unattributed_us=run_us - on_cpu_us)
-    busy_us = cpu_us + throttled_us
-    if busy_us > run_us:
-        on_cpu_us = run_us * cpu_us // busy_us
-        return Breakdown(on_cpu_us=on_cpu_us, throttled_us=run_us - on_cpu_us)
-    return Breakdown(on_cpu_us=cpu_us, throttled_us=throttled_us, waiting_us=run_us - busy_us)
 
 
 def estimate_utilisation(cpu_us: int, run_us: int, limits: Limits | None) -> float:
@@ -74,5 +50,21 @@ def estimate_utilisation(cpu_us: int, run_us: int, limits: Limits | None) -> flo
     return round(cpu_us * limits.cpu_period_us / (run_us * quota_us), 4)
 
 
-def _add(one: Amount, other: Amount) -> Amount:
-    return None if one is None or other is None else one + other
+def _collect(run_us: int, readings: Readings, figures: Figures, limits: Limits | None) -> Evidence:
+    main_cpu_us, main_ready_us = read_main_thread(readings) or (None, None)
+    return Evidence(
+        cpu_us=add(figures.cpu_user_us, figures.cpu_system_us),
+        system_us=figures.cpu_system_us,
+        busy_us=estimate_busy(readings, run_us),
+        throttled_us=figures.throttled_us,
+        throttled_periods=figures.throttled_periods,
+        period_us=limits.cpu_period_us if limits else 0,
+        main_cpu_us=main_cpu_us,
+        main_ready_us=main_ready_us,
+        cpu_stall_us=figures.cpu_stall_us,
+        io_stall_us=figures.io_stall_us,
+        memory_stall_us=figures.memory_stall_us,
+        disk_bytes=add(figures.disk_read_bytes, figures.disk_write_bytes),
+        has_met_limit=has_met_limit(readings),
+        major_faults=figures.major_faults,
+    )

@@ -13,6 +13,7 @@ from publisher.log_lines import frame_logs
 from shared.events import (
     Accuracy,
     Advice,
+    Breakdown,
     Execution,
     Failure,
     InvocationTuned,
@@ -69,6 +70,18 @@ class _ResourcesPart(_Part, frozen=True, kw_only=True, rename="camel"):
     disk_write_bytes: int
 
 
+class _BreakdownPart(_Part, frozen=True, kw_only=True, rename="camel"):
+    """Where the run went; the parts add up to `phases.runMs`."""
+
+    on_cpu_ms: float
+    throttled_ms: float
+    run_queue_ms: float
+    block_io_ms: float
+    memory_pressure_ms: float
+    waiting_ms: float
+    unattributed_ms: float
+
+
 class _TunerPart(_Part, frozen=True, kw_only=True, rename="camel"):
     recommendation: str
     lower_bound: str
@@ -98,6 +111,7 @@ class _Document(_Part, frozen=True, kw_only=True, rename="camel"):
     worker_id: str | None
     phases: _PhasesPart
     resources: _ResourcesPart | None
+    breakdown: _BreakdownPart | None
     auto_tuner: _TunerPart | None
     logs: str
     logs_truncated: bool
@@ -126,6 +140,7 @@ def build_document(event: InvocationTuned) -> bytes:
         worker_id=execution.worker_id or None,
         phases=_phases(execution.phases),
         resources=_resources(execution, event.profile) if ran else None,
+        breakdown=_breakdown(event.profile.breakdown) if ran else None,
         auto_tuner=None if event.advice is None else _tuner(event.advice),
         logs=frame_logs(event),
         logs_truncated=answer.logs_truncated,
@@ -177,6 +192,18 @@ def _resources(execution: Execution, profile: Profile) -> _ResourcesPart:
         network_tx_bytes=profile.network_tx_bytes,
         disk_read_bytes=profile.disk_read_bytes,
         disk_write_bytes=profile.disk_write_bytes,
+    )
+
+
+def _breakdown(parts: Breakdown) -> _BreakdownPart:
+    return _BreakdownPart(
+        on_cpu_ms=_ms(parts.on_cpu_us),
+        throttled_ms=_ms(parts.throttled_us),
+        run_queue_ms=_ms(parts.run_queue_us),
+        block_io_ms=_ms(parts.block_io_us),
+        memory_pressure_ms=_ms(parts.memory_pressure_us),
+        waiting_ms=_ms(parts.waiting_us),
+        unattributed_ms=_ms(parts.unattributed_us),
     )
 
 

@@ -57,8 +57,8 @@ class Network(StrEnum):
 class Accuracy(StrEnum):
     """How far a memory peak may be trusted (`docs/design.md`, measuring)."""
 
-    EXACT = "exact"  # the kernel's own high-water mark of the cgroup, reset before the invocation
-    PROCESS_EXACT = "process_exact"  # the process's own mark, reset before; children not seen
+    EXACT = "exact"  # the kernel's own high-water mark of the cgroup, reached in the invocation
+    PROCESS_EXACT = "process_exact"  # the process's own mark, reset before; it had no children
     UPPER_BOUND = "upper_bound"  # the highest of the sandbox's lifetime
     NONE = "none"  # nothing was measured
 
@@ -144,13 +144,28 @@ class Phases(Value, frozen=True):
     output_us: int = 0  # output files uploaded, after the answer
 
 
+class Series(Value, frozen=True):
+    """Raw text of a few files while a long invocation ran: one text for each moment.
+
+    Moments are in order; where a file could not be read its text is empty.
+    """
+
+    at_us: tuple[int, ...]  # since the call
+    memory: tuple[str, ...]
+    cpu: tuple[str, ...]
+    memory_file: str = ""  # of which file the texts are; the short names of `Readings`
+    cpu_file: str = ""
+
+
 class Readings(Value, frozen=True):
     """Raw text of the kernel's files, by short name, before and after one invocation."""
 
     source: str  # cgroup1 | cgroup2 | process
-    accuracy: Accuracy
+    accuracy: Accuracy  # what the meter can do; the profiler may know better of one invocation
     before: dict[str, str]
     after: dict[str, str]
+    previous: dict[str, str] = {}  # CPU files after the sandbox's previous answer; empty at first
+    series: Series | None = None  # of runs longer than 200 ms
 
 
 class Execution(Value, frozen=True):
@@ -176,11 +191,12 @@ class Breakdown(Value, frozen=True):
     """Where the run phase went; the parts add up to it."""
 
     on_cpu_us: int = 0
-    throttled_us: int = 0
+    throttled_us: int = 0  # ready to run, but its share of the CPU was used up
     block_io_us: int = 0
     memory_pressure_us: int = 0
-    waiting_us: int = 0
-    unattributed_us: int = 0
+    waiting_us: int = 0  # for the network, a timer, a lock
+    unattributed_us: int = 0  # what the kernel does not tell
+    run_queue_us: int = 0  # ready to run, but others had the host's CPUs
 
 
 class Profile(Value, frozen=True):
@@ -203,6 +219,14 @@ class Profile(Value, frozen=True):
     oom_kills: int = 0
     breakdown: Breakdown = Breakdown()
     missing: tuple[str, ...] = ()  # readings that were absent or unreadable
+    cpu_after_answer_us: int = 0  # between the sandbox's previous answer and this call
+    page_faults: int = 0  # since the sandbox's previous answer; likewise the next
+    major_faults: int = 0  # page faults that had to read from a disk
+    memory_limit_hits: int = 0  # how often an allocation met the limit
+    pids: int = 0  # processes and threads after the run
+    cpu_stall_us: int = 0  # pressure: ready to run, and nothing of the sandbox on a CPU
+    io_stall_us: int = 0  # pressure: everything of it that was not asleep waited for a disk
+    memory_stall_us: int = 0  # pressure: the same for memory
 
 
 class Finding(Value, frozen=True):
@@ -290,6 +314,7 @@ class SandboxStopped(Event, frozen=True, tag=True):
     sandbox_id: str
     worker_id: str
     reason: str
+    readings: Readings | None = None  # CPU files from its last answer to its end
 
 
 class InvocationFinished(Event, frozen=True, tag=True):

@@ -243,6 +243,21 @@ class Log:
         newest: list[tuple[bytes, object]] = self._redis.xrevrange(key(stream, partition), count=1)
         return str(newest[0][0].decode()) if newest else "0-0"
 
+    def newest(self, stream: Stream, partition: int) -> Iterator[bytes]:
+        """Every event of the stream that is still there, newest first."""
+        name, before = key(stream, partition), "+"
+        while entries := self._range_back(name, before):
+            for entry_id, fields in entries:
+                before = f"({entry_id.decode()}"
+                yield fields[b"event"]
+
+    @_waiting_for_redis
+    def _range_back(self, name: str, before: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrevrange(
+            name, before, "-", count=500
+        )
+        return found
+
     @_waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(

@@ -13,6 +13,7 @@ from shared.events import (
     Accuracy,
     Advice,
     Answer,
+    Breakdown,
     Confidence,
     Execution,
     Failure,
@@ -52,6 +53,7 @@ WASTEFUL = InvocationTuned(
         memory_accuracy=Accuracy.EXACT,
         network_rx_bytes=512,
         network_tx_bytes=2_048,
+        breakdown=Breakdown(on_cpu_us=51_000, waiting_us=399_123),
     ),
     advice=Advice(
         memory_mb=128,
@@ -101,6 +103,15 @@ def test_the_whole_document() -> None:
             "networkTxBytes": 2_048,
             "diskReadBytes": 0,
             "diskWriteBytes": 0,
+        },
+        "breakdown": {
+            "onCpuMs": 51.0,
+            "throttledMs": 0,
+            "runQueueMs": 0,
+            "blockIoMs": 0,
+            "memoryPressureMs": 0,
+            "waitingMs": 399.123,
+            "unattributedMs": 0,
         },
         "autoTuner": {
             "recommendation": "128MB",
@@ -157,8 +168,8 @@ def test_what_never_ran_has_no_figures() -> None:
 
     assert document["status"] == "REJECTED"
     assert document["error"] == {"type": "Rejected", "message": "memoryMb is 64", "stack": []}
-    nothing = ("output", "functionId", "start", "workerId", "resources", "autoTuner")
-    assert [document[name] for name in nothing] == [None] * 6
+    nothing = ("output", "functionId", "start", "workerId", "resources", "breakdown", "autoTuner")
+    assert [document[name] for name in nothing] == [None] * len(nothing)
 
     assert document["logs"] == ""
 

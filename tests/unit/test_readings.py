@@ -99,7 +99,6 @@ def test_version_1(version_1: Machine) -> None:
 
     assert ("cgroup1", Accuracy.EXACT, 3) == (meter.source, meter.accuracy, meter.oom_kills())
     expected = {
-        "memory.max_usage_in_bytes": "099",  # a plain file keeps the rest of what 0 overwrote
         "memory.usage_in_bytes": "500\n",
         "memory.oom_control": OOM_1,
         "cpuacct.usage": "9\n",
@@ -107,7 +106,54 @@ def test_version_1(version_1: Machine) -> None:
         "io": "read_bytes: 0\n",
         "net/dev": "eth0: 1 2 3\n",
     }
-    assert expected == meter.before() == meter.after()
+    assert expected == meter.before()
+    # A plain file keeps the rest of what 0 overwrote.
+    assert {**expected, "memory.max_usage_in_bytes": "099"} == meter.after()
+    assert {"cpuacct.usage": "9\n", "cpuacct.usage_user": "7\n"} == meter.previous
+    assert ("500\n", "9\n") == meter.sample()
+    meter.close()
+
+
+def test_unified_hierarchy_beside_version_1(version_1: Machine) -> None:
+    """It tells CPU time in one file instead of three, and pressure."""
+    version_1.mount("cg/unified", "cgroup2", "rw")
+    version_1.place(
+        "3:freezer:/\n2:cpu,cpuacct:/\n1:memory:/mine\n0::/\n",
+        "3:freezer:/d/x\n2:cpu,cpuacct:/d/x\n1:memory:/d/x\n0::/d/x\n",
+    )
+    version_1.write("cg/unified/d/x/cpu.stat", "usage_usec 9\n")
+    version_1.write("cg/unified/d/x/io.pressure", "full total=1\n")
+    meter = version_1.meter()
+
+    readings = meter.before()
+    assert {"unified/cpu.stat", "io.pressure"} <= set(readings)
+    assert not {"cpuacct.usage", "cpuacct.usage_user"} & set(readings)
+    assert ("500\n", "usage_usec 9\n") == meter.sample()
+    meter.close()
+
+
+def test_the_dearest_file_is_read_once_a_call(version_1: Machine) -> None:
+    """What memory.stat said after a call is what the next one counts from."""
+    stat = version_1.write("cg/memory/d/x/memory.stat", "total_pgfault 1\n")
+    meter = version_1.meter()
+
+    first = meter.before(), meter.after()
+    stat.write_text("total_pgfault 2\n")
+    second = meter.before(), meter.after()
+
+    texts = [readings["memory.stat"] for readings in (*first, *second)]
+    assert ["1", "1", "1", "2"] == [text.split()[1] for text in texts]
+    meter.close()
+
+
+def test_a_loopback_alone_is_read_once(version_1: Machine) -> None:
+    """Without an interface of its own no byte can come or go."""
+    heading = "Inter-| Receive\n face |bytes\n"
+    version_1.write("proc/42/net/dev", heading + "    lo: 0 0\n")
+    meter = version_1.meter()
+    version_1.write("proc/42/net/dev", "gone")
+
+    assert heading + "    lo: 0 0\n" == meter.before()["net/dev"] == meter.after()["net/dev"]
     meter.close()
 
 
@@ -131,7 +177,8 @@ def test_version_2(version_2: Machine) -> None:
     assert ("cgroup2", Accuracy.EXACT, 2) == (meter.source, meter.accuracy, meter.oom_kills())
     assert {
         "cpu.stat", "memory.current", "memory.peak", "memory.events", "net/dev",
-    } == set(meter.before())  # fmt: skip
+    } == set(meter.after())  # fmt: skip
+    assert "memory.peak" not in meter.before()
     assert meter.limit_cpu(None, 20_000)
     assert "max 20000" == (version_2.root / "cg/d/x/cpu.max").read_text()
     assert meter.freeze()

@@ -1,0 +1,85 @@
+"""`hearth profile REQUEST_ID`: where the time and memory of one invocation went."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from cli.profile_svg import draw_svg
+from cli.profile_text import draw_text
+from cli.profile_view import View, make_view
+from shared.codec import UndecodableError, decode
+from shared.events import InvocationFinished, InvocationProfiled, InvocationTuned
+from shared.log import Log
+from shared.settings import Settings
+from shared.topology import EXECUTIONS, PROFILES, RECOMMENDATIONS, Stream
+
+Known = InvocationFinished | InvocationProfiled | InvocationTuned
+
+
+@click.command(short_help="Where the time and memory of one invocation went.")
+@click.argument("request_id")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the picture.")
+@click.pass_obj
+def profile(settings: Settings, request_id: str, *, svg: Path | None, as_json: bool) -> None:
+    """Show the breakdown of an invocation, what it used, and both over time if it was long.
+
+    The raw readings are read anew where they are still in the log; otherwise the profile that was
+    made of them is shown, which has no curves.
+    """
+    log = Log(settings.redis_address, settings.partitions)
+    event = find(log, settings.partitions, request_id)
+    if event is None:
+        raise click.ClickException(
+            f"No invocation {request_id} in the log. It may still run, or be trimmed; "
+            f"its document is in S3 and under the key job:{request_id}"
+        )
+    view = make_view(request_id, event)
+    if svg is not None:
+        svg.write_text(draw_svg(view))
+    if as_json:
+        click.echo(format_json(request_id, view))
+    elif svg is None:
+        click.echo(draw_text(view))
+
+
+def find(log: Log, partitions: int, request_id: str) -> Known | None:
+    """The newest event that tells of the invocation, with raw readings if possible."""
+    for stream in (EXECUTIONS, PROFILES, RECOMMENDATIONS):
+        for partition in range(partitions):
+            for event in _search(log, stream, partition, request_id):
+                return event
+    return None
+
+
+def format_json(request_id: str, view: View) -> str:
+    """Everything the picture shows, in the units of the events."""
+    found = {
+        "request_id": request_id,
+        "function_id": view.execution.function_id,
+        "outcome": view.execution.outcome,
+        "start": view.execution.start,
+        "limits": view.execution.limits,
+        "phases": view.execution.phases,
+        "profile": view.profile,
+        "series": [point._asdict() for point in view.points],
+    }
+    return msgspec.json.encode(found).decode()
+
+
+def _search(log: Log, stream: Stream, partition: int, request_id: str) -> Iterator[Known]:
+    needle = msgspec.json.encode(request_id)  # most entries need no decoding
+    for payload in log.newest(stream, partition):
+        if needle not in payload:
+            continue
+        try:
+            event = decode(payload)
+        except UndecodableError:
+            continue
+        if (
+            isinstance(event, InvocationFinished | InvocationProfiled | InvocationTuned)
+            and event.invocation_id == request_id
+        ):
+            yield event

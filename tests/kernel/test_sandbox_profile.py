@@ -1,0 +1,133 @@
+"""A bubblewrap sandbox measured from outside, on the kernel that runs this."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from executor.bubblewrap_host import check_bubblewrap
+from executor.bubblewrap_sandbox import BubblewrapFactory
+from executor.frames import CALL, INIT, Decoder, Frame, encode
+from executor.sandbox import Sandbox, SandboxError, SandboxSpec
+from profiler.profile import estimate_profile
+from shared.events import Accuracy, Limits, Network, Profile, Readings, Runtime
+from tests.kernel.requirements import need, need_cgroup
+from tests.kernel.subject import make_execution
+
+MIB = 1 << 20
+SOURCE = """
+import subprocess, sys, time
+
+def handler(event, context):
+    what, amount = event
+    if what == "fill":
+        return len(bytearray(b"1") * (amount << 20))
+    if what == "burn":
+        until = time.thread_time() + amount / 1000
+        while time.thread_time() < until: pass
+    if what == "sleep":
+        time.sleep(amount / 1000)
+"""
+
+
+class Client:
+    """What the executor's loop is to a sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self._decoder = Decoder()
+        self.ask(encode(INIT, {"handler": "main.handler", "function_id": "f", "memory_mb": 256}))
+
+    def ask(self, frame: bytes) -> Frame | None:
+        """The answer; None if it hung up."""
+        control: socket.socket = self.sandbox.control
+        control.settimeout(60)
+        control.sendall(frame)
+        while received := control.recv(1 << 16):
+            if frames := self._decoder.feed(received):
+                return frames[0]
+        return None
+
+    def call(self, what: str, amount: int) -> tuple[Profile, int]:
+        """The profile of a call and how long it took."""
+        meter = self.sandbox.meter
+        deadline_ms = int(time.time() * 1000) + 60_000
+        frame = encode(
+            CALL, {"id": "r", "deadline_ms": deadline_ms}, json.dumps([what, amount]).encode()
+        )
+        before = meter.before()
+        began_ns = time.monotonic_ns()
+        self.ask(frame)
+        run_us = (time.monotonic_ns() - began_ns) // 1000
+        readings = Readings(
+            source=meter.source, accuracy=meter.accuracy, before=before, after=meter.after()
+        )
+        limits = self.sandbox.spec.limits
+        return estimate_profile(make_execution(run_us, limits), readings), run_us
+
+
+@contextmanager
+def started(folder: Path, memory_mb: int) -> Iterator[Client]:
+    """A warm sandbox for a while."""
+    need_cgroup()
+    try:
+        check_bubblewrap()
+    except SandboxError as error:
+        need(False, str(error))
+    code = folder / "code"
+    code.mkdir(mode=0o755)
+    (code / "main.py").write_text(SOURCE)
+    factory = BubblewrapFactory(folder / "state", "test")
+    sandbox = factory.start(
+        SandboxSpec(
+            function_id="f",
+            runtime=Runtime.PYTHON,
+            handler="main.handler",
+            code_dir=code,
+            code_sha256="0" * 64,
+            limits=Limits(memory_mb=memory_mb, timeout_ms=60_000),
+            network=Network.NONE,
+        )
+    )
+    try:
+        yield Client(sandbox)
+    finally:
+        sandbox.destroy()
+        factory.close()
+
+
+def test_a_warm_sandbox_is_profiled(tmp_path: Path) -> None:
+    """Peaks of 1, 100, 5 MiB each for itself; work and sleep as they were."""
+    with started(tmp_path, 256) as client:
+        assert client.sandbox.meter.source in ("cgroup1", "cgroup2")
+        for size in (1, 100, 5):
+            profile, _ = client.call("fill", size)
+            above = (profile.memory_peak_bytes - profile.memory_baseline_bytes) / MIB
+            assert size == pytest.approx(above, abs=1.3), profile
+            assert profile.memory_accuracy in (Accuracy.EXACT, Accuracy.PROCESS_EXACT)
+        worked, worked_us = client.call("burn", 150)
+        slept, slept_us = client.call("sleep", 300)
+
+    parts = worked.breakdown
+    assert 150_000 <= parts.on_cpu_us <= worked_us
+    assert worked_us == pytest.approx(parts.on_cpu_us + parts.run_queue_us, rel=0.1)
+    assert 300_000 == pytest.approx(slept.breakdown.waiting_us, rel=0.1)
+    assert slept_us >= 300_000
+    assert (0, 0) == (slept.network_rx_bytes, slept.network_tx_bytes)
+    assert slept.pids >= 1
+    assert [] == [name for name in worked.missing if name != "memory_limit_hits"]
+
+
+def test_out_of_memory_is_seen(tmp_path: Path) -> None:
+    """The kernel's kill is counted by the cgroup and told by the sandbox's exit."""
+    with started(tmp_path, 64) as client:
+        profile, _ = client.call("fill", 200)
+        end = client.sandbox.describe_exit()
+
+    assert end.out_of_memory
+    assert 1 == profile.oom_kills
+    assert 64 * MIB == pytest.approx(profile.memory_peak_bytes, abs=MIB)
