@@ -8,12 +8,12 @@ network at all, not even egress.
 
 import logging
 import os
-import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from executor.attached import Attached
 from executor.bubblewrap_command import (
     Places,
     Walls,
@@ -30,8 +30,6 @@ from executor.bubblewrap_host import (
     write_etc,
 )
 from executor.doorway import Connections, Doorway
-from executor.exchange import Exchange
-from executor.furnish import furnish
 from executor.go_compiler import Compilation
 from executor.libseccomp import SeccompMissingError, compile_filter
 from executor.own_cgroup import (
@@ -42,8 +40,7 @@ from executor.own_cgroup import (
     remove_cgroup,
 )
 from executor.process_end import describe_status, is_killed
-from executor.readings import Meter
-from executor.sandbox import Exit, SandboxError, SandboxSpec, close_sockets
+from executor.sandbox import Exit, SandboxError, SandboxSpec
 from executor.sandbox_folder import LAUNCHER_NAME, SandboxFolder, State
 from shared.events import Network, Runtime
 from shared.logging import log_event
@@ -61,7 +58,7 @@ _NEEDED = {Runtime.PYTHON: ("python3",), Runtime.NODEJS: ("node", "perl")}  # of
 _LAUNCHER = ("perl", f"/run/hearth/{LAUNCHER_NAME}")  # of a function's own bootstrap
 
 
-class BubblewrapSandbox:
+class BubblewrapSandbox(Attached):
     """See `sandbox.Sandbox`."""
 
     def __init__(
@@ -71,22 +68,9 @@ class BubblewrapSandbox:
         process: subprocess.Popen[bytes],
         connections: Connections,
     ) -> None:
-        self.id = folder.id
-        self.spec = spec
-        self.control: socket.socket = connections.control
-        self.logs: socket.socket = connections.logs
-        self.listener = connections.listener
-        self.pid = connections.pid
-        self.meter = Meter(connections.pid)
-        self.exchange = Exchange(folder)
-        self._folder = folder
+        super().__init__(spec, folder, connections)
         self._process = process
         self._bootstrap = _open_process(connections.pid)
-
-    def furnish(self, spec: SandboxSpec) -> None:
-        """See `sandbox.Sandbox`."""
-        furnish(self._folder.task, self.pid, spec, self.spec.limits.memory_mb)
-        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -102,8 +86,7 @@ class BubblewrapSandbox:
         self.meter.thaw()
         _end_process(self._process, self._bootstrap)
         self._bootstrap = -1
-        close_sockets(self)
-        self.exchange.close()
+        self._detach()
         self.meter.close()
         _remove_leftovers(self._folder)
 

@@ -7,7 +7,6 @@ sandboxes, the socket carries the work.
 import logging
 import os
 import shutil
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -18,11 +17,10 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
+from executor.attached import Attached
 from executor.docker_container import Surroundings, describe_compiler, describe_container
 from executor.doorway import Connections, Doorway
-from executor.exchange import Exchange
 from executor.firewall import close_host
-from executor.furnish import furnish
 from executor.go_compiler import SECONDS_MAX, WORDS_BYTES_MAX, Compilation
 from executor.libseccomp import SeccompMissingError, list_system_calls
 from executor.process_end import describe_status, is_killed
@@ -32,7 +30,6 @@ from executor.sandbox import (
     RuntimeMissingError,
     SandboxError,
     SandboxSpec,
-    close_sockets,
 )
 from executor.sandbox_folder import SandboxFolder, State
 from executor.system_calls import format_docker_profile
@@ -116,27 +113,14 @@ class Engine:
                 raise
 
 
-class DockerSandbox:
+class DockerSandbox(Attached):
     """See `sandbox.Sandbox`."""
 
     def __init__(
         self, spec: SandboxSpec, folder: SandboxFolder, engine: Engine, connections: Connections
     ) -> None:
-        self.id = folder.id
-        self.spec = spec
-        self.control: socket.socket = connections.control
-        self.logs: socket.socket = connections.logs
-        self.listener = connections.listener
-        self.pid = connections.pid
-        self.meter = Meter(connections.pid)
-        self.exchange = Exchange(folder)
-        self._folder = folder
+        super().__init__(spec, folder, connections)
         self._engine = engine
-
-    def furnish(self, spec: SandboxSpec) -> None:
-        """See `sandbox.Sandbox`."""
-        furnish(self._folder.task, self.pid, spec, self.spec.limits.memory_mb)
-        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """See `sandbox.Sandbox`."""
@@ -160,8 +144,7 @@ class DockerSandbox:
     def destroy(self) -> None:
         """See `sandbox.Sandbox`."""
         self.meter.thaw()  # a frozen process cannot be killed
-        close_sockets(self)
-        self.exchange.close()
+        self._detach()
         try:
             self._engine.remove(container_name(self.id))
         except SandboxError as error:

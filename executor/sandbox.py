@@ -94,14 +94,6 @@ class Sandbox(Protocol):
         ...
 
 
-def close_sockets(sandbox: Sandbox) -> None:
-    """Close what leads to a sandbox; may be called again."""
-    sandbox.control.close()
-    sandbox.logs.close()
-    if sandbox.listener is not None:
-        sandbox.listener.close()
-
-
 class SandboxFactory(Protocol):
     """Starts sandboxes of one kind. Safe to call from several threads."""
 

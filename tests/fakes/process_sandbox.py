@@ -4,22 +4,19 @@ For tests that want the protocol without namespaces or Docker; it passes the sam
 less those about isolation. Never for anybody's functions.
 """
 
-import socket
 import subprocess
 from pathlib import Path
 
+from executor.attached import Attached
 from executor.doorway import Connections, Doorway
 from executor.exchange import Exchange
-from executor.furnish import furnish
 from executor.go_compiler import Compilation
 from executor.process_end import describe_status
-from executor.readings import Meter
 from executor.sandbox import (
     Exit,
     RuntimeMissingError,
     SandboxError,
     SandboxSpec,
-    close_sockets,
 )
 from executor.sandbox_folder import LAUNCHER_NAME, SandboxFolder, State
 from shared.events import Runtime
@@ -32,7 +29,7 @@ PROGRAMS = {
 LAUNCHER = ("/usr/bin/perl", LAUNCHER_NAME)
 
 
-class ProcessSandbox:
+class ProcessSandbox(Attached):
     """See `executor.sandbox.Sandbox`."""
 
     def __init__(
@@ -42,21 +39,8 @@ class ProcessSandbox:
         process: subprocess.Popen[bytes],
         connections: Connections,
     ) -> None:
-        self.id = folder.id
-        self.spec = spec
-        self.control: socket.socket = connections.control
-        self.logs: socket.socket = connections.logs
-        self.listener = connections.listener
-        self.pid = connections.pid
-        self.meter = Meter(connections.pid)
-        self.exchange = Exchange(folder, str(folder.run))
+        super().__init__(spec, folder, connections, Exchange(folder, str(folder.run)))
         self._process = process
-        self._folder = folder
-
-    def furnish(self, spec: SandboxSpec) -> None:
-        """Link the code in; there is no limit to set."""
-        furnish(self._folder.task, self.pid, spec, spec.limits.memory_mb)
-        self.spec = spec
 
     def describe_exit(self) -> Exit:
         """Never out of memory: it has no limit."""
@@ -69,9 +53,8 @@ class ProcessSandbox:
         """Kill the process and forget its folder."""
         self._process.kill()
         self._process.wait()
-        close_sockets(self)
+        self._detach()
         self.meter.close()
-        self.exchange.close()
         self._folder.remove()
 
 
