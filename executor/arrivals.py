@@ -122,6 +122,7 @@ class FunctionArrivals:
     begun: int = 0  # ever
     cold_ms: float = 0.0  # what a cold start costs more than a warm one
     run_ms: float = 0.0  # what an invocation takes
+    waited_ms: float = 0.0  # what those took that got a sandbox, since the last start
     newest: Hashable = None  # of its kinds of sandbox, the one that was started last
     released: list[Release] = field(default_factory=list)  # the highest level first
     levels: list[Gaps] = field(default_factory=list)

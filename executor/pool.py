@@ -119,7 +119,7 @@ class Pool(Generic[S]):
         """Make room for one more sandbox: START, with idle ones to evict first, or WAIT.
 
         Evicts the lowest in the policy's rank; none when even all would not make room. `waited_ms`
-        is what the invocations of `key` have waited so far, together.
+        is what the invocations of `key` that wait now have waited so far, together.
         """
         if self._is_soon_free(key, memory_mb, waited_ms):
             return Decision.WAIT, []
@@ -133,6 +133,7 @@ class Pool(Generic[S]):
         self._add(key, memory_mb)
         function = self._function(key)
         function.begin(now_ms, self.arrivals.price)
+        function.waited_ms = 0.0
         if function.newest != key:
             function.newest = key
             self._supersede(key, now_ms + SUPERSEDED_MS)
@@ -200,6 +201,10 @@ class Pool(Generic[S]):
                 ahead.append(wanted)
         return Due(expired, ahead)
 
+    def record_wait(self, key: PoolKey, waited_ms: float) -> None:
+        """An invocation that had to wait has its sandbox."""
+        self._function(key).waited_ms += waited_ms
+
     def record_run(self, key: PoolKey, run_ms: float) -> None:
         """An invocation ran that long."""
         self._function(key).record_run(run_ms)
@@ -217,6 +222,7 @@ class Pool(Generic[S]):
             return False
         function = self._function(key)
         starts = 1 if self._has_room(memory_mb) else 2
+        waited_ms += function.waited_ms
         return 0 < function.run_ms < function.cold_ms and waited_ms < starts * function.cold_ms
 
     def _function(self, key: PoolKey) -> FunctionArrivals:

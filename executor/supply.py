@@ -105,6 +105,7 @@ class Supply:
             waiting = self._waiting.popleft()
             seat = self.take(waiting.plan.key) if waiting.invocation.request.reuse else None
             if seat is not None:
+                self.pool.record_wait(waiting.plan.key, _now_ms() - waiting.since_ms)
                 self._launcher.release_code(waiting.plan)
                 self._receivers.warm(seat, waiting.invocation)
             elif not self._try_start(waiting.invocation, waiting.plan, waiting.since_ms):

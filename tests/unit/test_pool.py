@@ -322,6 +322,17 @@ def test_a_short_run_is_waited_for() -> None:
     assert pool.reserve(A, 128, 100, waited_ms=100) == (Decision.START, [])
 
 
+def test_many_short_waits_add_up() -> None:
+    """Whoever is always waited for a little is worth another sandbox; then it begins anew."""
+    pool = make_known(run_ms=1, cold_ms=100)
+    for _ in range(49):
+        assert pool.reserve(A, 128, 1, waited_ms=2) == (Decision.WAIT, [])
+        pool.record_wait(A, 2)
+
+    assert pool.reserve(A, 128, 2, waited_ms=2) == (Decision.START, [])
+    assert pool.reserve(A, 128, 3, waited_ms=2) == (Decision.WAIT, [])
+
+
 def test_a_long_run_is_not_waited_for() -> None:
     """Nor an unknown one, nor one of another function."""
     assert make_known(run_ms=100, cold_ms=50).reserve(A, 128, 1, waited_ms=0)[0] is Decision.START
