@@ -45,7 +45,8 @@ def test_the_example_is_called_warm(running: Running) -> None:
     assert ("SUCCESS", "cold", "warm") == (first["status"], first["start"], second["start"])
     assert {"greeting": "Hello, Ada!", "calls": 2} == second["output"]
     assert "greeting Ada" == second["logs"].splitlines()[1]
-    assert 0 < second["resources"]["memoryUsedMb"] < 64
+    # Of it up to 50 are pages of the program's file: whichever sandbox reads it first has them.
+    assert 0 < second["resources"]["memoryUsedMb"] < 110
     assert second["resources"]["cpuUserMicros"] + second["resources"]["cpuSystemMicros"] > 0
 
 
@@ -65,7 +66,7 @@ def test_the_peak_is_of_this_invocation(running: Running) -> None:
     assert large["output"]["pid"] == small["output"]["pid"]
     assert "warm" == small["start"]
     assert large["resources"]["memoryUsedMb"] >= 200
-    assert small["resources"]["memoryUsedMb"] < 64
+    assert small["resources"]["memoryUsedMb"] < 110  # see above
     assert "exact" == small["resources"]["memoryAccuracy"]
 
 

@@ -34,6 +34,7 @@ from tests.fixtures_redis import RedisServer
 
 INSIDE = Path(__file__).parent / "inside"
 SETTINGS = {
+    "OUTPUT_DIR_MB": "64",
     "SANDBOXES_MAX": "8",
     "TMP_MB": "64",
     "PIDS_MAX": "64",

@@ -11,6 +11,7 @@ from typing import Any
 from shared.events import Runtime
 from tests.contract.sandboxes import REAL_KINDS
 
+OUTPUT_FILES = "Function.OutputFilesTooLarge"
 PROTOCOL = "Sandbox.ProtocolViolation"
 EXIT = "Runtime.ExitError"
 MEMORY = "Sandbox.OutOfMemory"
@@ -67,6 +68,7 @@ ATTEMPTS = (
     calm("files.shadow"),
     calm("files.host_file"),
     calm("files.links"),
+    calm("files.output_links"),
     calm("files.proc_writes"),
     calm("files.proc_reads"),
     calm("files.oom_score"),
@@ -140,6 +142,7 @@ ATTEMPTS = (
     ends("exhaustion.shared_memory", "OUT_OF_MEMORY", MEMORY),
     ends("exhaustion.fill_tmp", "SUCCESS", memoryMb=512),
     ends("exhaustion.fill_shm", "SUCCESS", memoryMb=512),
+    ends("exhaustion.fill_output", "FAILED", OUTPUT_FILES),
     ends("exhaustion.fill_everywhere", "SUCCESS"),
     only("docker", ends("exhaustion.empty_files", "SUCCESS")),
     only("bubblewrap", ends("exhaustion.empty_files", "OUT_OF_MEMORY", MEMORY)),

@@ -79,6 +79,7 @@ def test_contained(arena: Arena, attempt: Attempt) -> None:
     document, pulse = arena.results[attempt.id], arena.pulses[attempt.id]
     output, error = document["output"], document["error"]
 
+    assert [] == document["outputFiles"]
     expected = (attempt.status, attempt.error)
     assert expected == (document["status"], error and error["type"]), error
     if attempt.output is not None:

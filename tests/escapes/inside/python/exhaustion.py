@@ -22,6 +22,7 @@ LEFT_OUT = (
     "/dev/shm",
     "/dev/mqueue",
     "/var/tmp",
+    "/mnt/output",
 )
 
 
@@ -103,6 +104,14 @@ def fill_tmp(event, context):
 
 def fill_shm(event, context):
     return fill("/dev/shm", 96)
+
+
+def fill_output(event, context):
+    """Far beyond what may be left there; then wait to be noticed."""
+    with open(os.environ["OUTPUT_DIR"] + "/filler", "wb", buffering=0) as file:
+        for _ in range(256):
+            file.write(b"\0" * (1 << 20))
+    time.sleep(30)
 
 
 def fill_everywhere(event, context):

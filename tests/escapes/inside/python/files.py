@@ -262,3 +262,15 @@ def root_identity(event, context):
     wanted = (ctypes.c_uint32 * 6)(*([0xFFFFFFFF] * 6))
     tries.system_call("capset", header, wanted)
     return tries
+
+
+def output_links(event, context):
+    """Names in OUTPUT_DIR that lead elsewhere: what they lead to must not be uploaded."""
+    folder = os.environ["OUTPUT_DIR"]
+    for number, target in enumerate(("/etc/shadow", "/etc/passwd", "/proc/1/environ", "/", "..")):
+        os.symlink(target, f"{folder}/link-{number}")
+    os.mkfifo(f"{folder}/fifo")
+    tries = Tries()
+    tries("hard link", os.link, "/etc/passwd", f"{folder}/hard")
+    tries("device", os.mknod, f"{folder}/device", 0o600 | 0x2000, os.makedev(1, 8))
+    return tries
