@@ -24,9 +24,9 @@ from shared.events import InvocationRequested, Network
 from shared.topology import PUBLICATIONS, REQUESTS, key
 
 NEIGHBOURS = 50
-_GENERIC = 16
+_GENERIC = 32
 _SECONDS_MAX = 120
-_PAUSE_S = 0.35  # about what one generic sandbox takes to be replaced
+_PAUSE_S = 0.7  # in which one generic sandbox is replaced and an old one removed
 
 
 class Caller:

@@ -25,7 +25,7 @@ from executor.invocation import (
 )
 from executor.launch import Launcher, Plan
 from executor.ledger import Ledger
-from executor.nursery import Nursery
+from executor.nursery import CALM_MS, Nursery
 from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
 from executor.parting import Partings
 from executor.policy import choose_policy
@@ -97,6 +97,8 @@ class Executor:
         room = 0 if draining else max(self._settings.sandboxes_max - under_way, 0)
         if self.supply.is_waited_for:
             block_ms = min(block_ms, WAITING_MS)
+        elif self.supply.is_calm:
+            block_ms = min(block_ms, CALM_MS)
         elif under_way:
             block_ms = min(block_ms, INTERVAL_MS)
         block_ms = self._watch.decide_block_ms(block_ms)
@@ -121,6 +123,8 @@ class Executor:
                 self._end_overdue(seat)
         if self.supply.is_waited_for:
             self.supply.place_waiting()
+        if self.supply.is_calm:
+            self.supply.end_calm()
         self._guard.look(self._watch.seats)
 
     def attend_for(self, seconds: float) -> None:

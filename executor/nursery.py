@@ -18,6 +18,7 @@ S = TypeVar("S")
 GENERIC_MEMORY_MB = 128  # the least that a function may ask for: it is raised, never lowered
 REMEMBER_MS = 600_000
 REPLACE_MS = 1_000  # generous: a sandbox starts in 40 to 400 ms, on a busy host in more
+CALM_MS = 50  # a first call in a ready sandbox takes ten
 _DEMANDS_MAX = 1_024
 
 
@@ -46,6 +47,7 @@ class _Cot(Generic[S]):
 
     ready: list[S] = field(default_factory=list)
     starting: int = 0
+    calm_until_ms: int = 0  # after a first call that found one
     demands: deque[int] = field(default_factory=lambda: deque(maxlen=_DEMANDS_MAX))
     peaks: deque[tuple[int, int]] = field(default_factory=deque)  # (time, count), counts falling
 
@@ -94,14 +96,24 @@ class Nursery(Generic[S]):
         """The one that has been ready for longest; None is a miss. Either is a demand."""
         cot = self._cots.setdefault(key, _Cot())
         cot.note_demand(now_ms)
-        return cot.ready.pop(0) if cot.ready else None
+        if not cot.ready:
+            return None
+        cot.calm_until_ms = now_ms + CALM_MS
+        return cot.ready.pop(0)
 
     def decide_start(self, now_ms: int, memory_mb_left: int) -> GenericKey | None:
-        """The kind of which one should be started now: the one with the least of its target."""
+        """The kind of which one should be started now: the one that has the fewest.
+
+        So a neighbour's burst of another kind does not take the share of what is asked for
+        steadily. Not in the moment after a first call that found another one ready: its start
+        would take the processors from that very call.
+        """
         short = [
-            (cot.count / target, index, key)
+            (cot.count, index, key)
             for index, (key, cot) in enumerate(self._cots.items())
-            if cot.count < (target := cot.decide_target(now_ms)) and key.memory_mb <= memory_mb_left
+            if cot.count < cot.decide_target(now_ms)
+            and key.memory_mb <= memory_mb_left
+            and not (cot.ready and now_ms < cot.calm_until_ms)
         ]
         if not short or self.count >= self.sandboxes_max:
             return None

@@ -14,7 +14,13 @@ from functools import partial
 from executor.background import Background
 from executor.invocation import Invocation, Refused
 from executor.launch import Launcher, Plan
-from executor.nursery import GENERIC_MEMORY_MB, GenericKey, Nursery, generic_key_of
+from executor.nursery import (
+    CALM_MS,
+    GENERIC_MEMORY_MB,
+    GenericKey,
+    Nursery,
+    generic_key_of,
+)
 from executor.pool import Decision, Pool, PoolKey
 from executor.sandbox import Sandbox
 from executor.seat import Seat
@@ -55,6 +61,7 @@ class Supply:
     _launcher: Launcher
     _background: Background
     _receivers: Receivers
+    _calm_until_ms: int = 0
     _waiting: deque[_Waiting] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -93,6 +100,17 @@ class Supply:
         """Remove a sandbox that is out of the pool's books."""
         self._receivers.dismissed(seat)
         self._launcher.destroy(seat, reason)
+
+    @property
+    def is_calm(self) -> bool:
+        """Generic sandboxes are short, and `end_calm` wants to be called soon."""
+        return self._calm_until_ms > 0
+
+    def end_calm(self) -> None:
+        """Start what was not started so as not to disturb a first call."""
+        if _now_ms() >= self._calm_until_ms:
+            self._calm_until_ms = 0
+            self._start_generics()
 
     @property
     def is_waited_for(self) -> bool:
@@ -165,6 +183,7 @@ class Supply:
             self._launcher.adopt(
                 generic, invocation, plan, lambda got: self._adopted(generic, invocation, plan, got)
             )
+            self._calm_until_ms = _now_ms() + CALM_MS
         self._start_generics()
 
     def _start_own(self, invocation: Invocation, plan: Plan) -> None:

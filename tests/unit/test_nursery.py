@@ -1,6 +1,6 @@
 """How many generic sandboxes are kept, and which are started, taken and given up."""
 
-from executor.nursery import REMEMBER_MS, REPLACE_MS, GenericKey, Nursery
+from executor.nursery import CALM_MS, REMEMBER_MS, REPLACE_MS, GenericKey, Nursery
 from shared.events import Network, Runtime
 
 PYTHON = GenericKey(Runtime.PYTHON, Network.EGRESS, 128)
@@ -50,6 +50,33 @@ def test_the_number_is_bounded() -> None:
 
     assert 2 * [PYTHON, NODEJS] == fill(nursery, 0)
     assert (4, 2 * 128 + 2 * 1_024) == (nursery.count, nursery.memory_mb)
+
+
+def test_a_burst_of_another_kind_does_not_take_all() -> None:
+    """Who asks for two gets two; the rest is for who asks for fifty."""
+    nursery: Nursery[int] = Nursery(8)
+    for _ in range(50):
+        nursery.take(NODEJS, 0)
+    for _ in range(2):
+        nursery.take(PYTHON, 0)
+
+    started = fill(nursery, 1_000)
+    assert (2, 6) == (started.count(PYTHON), started.count(NODEJS))
+
+
+def test_a_first_call_is_not_disturbed() -> None:
+    """The one that it took is replaced in a moment, at once only where none is left."""
+    nursery: Nursery[int] = Nursery(4)
+    for _ in range(3):
+        nursery.take(PYTHON, 0)
+    fill(nursery, 0)
+
+    assert nursery.take(PYTHON, 2_000) is not None
+    assert nursery.decide_start(2_000 + CALM_MS - 1, PLENTY) is None
+    assert PYTHON == nursery.decide_start(2_000 + CALM_MS, PLENTY)
+    nursery.take(PYTHON, 3_000)
+    nursery.take(PYTHON, 3_000)
+    assert PYTHON == nursery.decide_start(3_000, PLENTY)
 
 
 def test_memory_bounds_it_too() -> None:
