@@ -11,7 +11,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-MIRROR = ""
 SUITES = {"6.1": "bookworm", "6.12": "trixie"}
 _KEYS = tuple(Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("gpg", "pgp"))
 _META = "linux-image-cloud-amd64"
@@ -52,6 +51,20 @@ def get_kernel(version: str, cache: Path) -> Kernel:
     return Kernel(image, tuple(_read_modules(folder / "root")))
 
 
+def _find_mirror(folder: Path) -> str:
+    """Where this machine's own packages come from; DEBIAN_MIRROR names another place."""
+    named = os.environ.get("DEBIAN_MIRROR")
+    if named:
+        return named
+    wanted = ("--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
+    for line in _run("apt-get", "indextargets", *wanted, folder=folder).splitlines():
+        codename, component, address = line.split(" ", 2)
+        if codename in SUITES.values() and component == "main":
+            return address
+    message = "apt knows no Debian mirror here. Set DEBIAN_MIRROR to the address of one"
+    raise UnavailableError(message)
+
+
 def _fetch(suite: str, folder: Path) -> None:
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -60,9 +73,7 @@ def _fetch(suite: str, folder: Path) -> None:
         message = "Debian's keys are missing. Run: apt-get install debian-archive-keyring"
         raise UnavailableError(message)
     sources = folder / "sources.list"
-    sources.write_text(
-        f"deb [signed-by={keys}] {os.environ.get('DEBIAN_MIRROR', MIRROR)} {suite} main\n"
-    )
+    sources.write_text(f"deb [signed-by={keys}] {_find_mirror(folder)} {suite} main\n")
     options = {
         "Dir::Etc::SourceList": sources,
         "Dir::Etc::SourceParts": "/dev/null",
