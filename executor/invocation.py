@@ -160,7 +160,7 @@ def finish(
 def _count_input(invocation: Invocation) -> int:
     if invocation.input is not None:
         return invocation.input.version.size_bytes
-    return len(bytes(invocation.request.input))
+    return memoryview(invocation.request.input).nbytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,6 @@ class _Cot(Generic[S]):
 
     ready: list[S] = field(default_factory=list)
     starting: int = 0
-    calm_until_ms: int = 0  # after a first call that found one
     demands: deque[int] = field(default_factory=lambda: deque(maxlen=_DEMANDS_MAX))
     peaks: deque[tuple[int, int]] = field(default_factory=deque)  # (time, count), counts falling
 
@@ -76,6 +75,7 @@ class Nursery(Generic[S]):
     """Generic sandboxes by kind; at most `sandboxes_max` of them, ready and starting."""
 
     sandboxes_max: int
+    calm_until_ms: int = 0  # after a first call that found one; 0: nothing waits for that
     _cots: dict[GenericKey, _Cot[S]] = field(default_factory=dict)
 
     @property
@@ -98,7 +98,7 @@ class Nursery(Generic[S]):
         cot.note_demand(now_ms)
         if not cot.ready:
             return None
-        cot.calm_until_ms = now_ms + CALM_MS
+        self.calm_until_ms = now_ms + CALM_MS
         return cot.ready.pop(0)
 
     def decide_start(self, now_ms: int, memory_mb_left: int) -> GenericKey | None:
@@ -113,7 +113,7 @@ class Nursery(Generic[S]):
             for index, (key, cot) in enumerate(self._cots.items())
             if cot.count < cot.decide_target(now_ms)
             and key.memory_mb <= memory_mb_left
-            and not (cot.ready and now_ms < cot.calm_until_ms)
+            and not (cot.ready and now_ms < self.calm_until_ms)
         ]
         if not short or self.count >= self.sandboxes_max:
             return None

@@ -15,7 +15,6 @@ from executor.background import Background
 from executor.invocation import Invocation, Refused
 from executor.launch import Launcher, Plan
 from executor.nursery import (
-    CALM_MS,
     GENERIC_MEMORY_MB,
     GenericKey,
     Nursery,
@@ -61,7 +60,6 @@ class Supply:
     _launcher: Launcher
     _background: Background
     _receivers: Receivers
-    _calm_until_ms: int = 0
     _waiting: deque[_Waiting] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -74,13 +72,9 @@ class Supply:
 
     def provide(self, invocation: Invocation, plan: Plan) -> None:
         """A sandbox as soon as there is one: `warm` or `started` hears of it, or `refused`."""
-        seat = self.take(plan.key) if invocation.request.reuse else None
-        if seat is not None:
-            self._launcher.release_code(plan)
-            self._receivers.warm(seat, invocation)
-            return
-        if not self._try_start(invocation, plan):
-            self._waiting.append(_Waiting(invocation, plan, _now_ms()))
+        waiting = _Waiting(invocation, plan, _now_ms())
+        if not self._place(waiting):
+            self._waiting.append(waiting)
 
     def give_back(self, seat: Seat) -> None:
         """A healthy sandbox is idle again."""
@@ -104,12 +98,12 @@ class Supply:
     @property
     def is_calm(self) -> bool:
         """Generic sandboxes are short, and `end_calm` wants to be called soon."""
-        return self._calm_until_ms > 0
+        return self.nursery.calm_until_ms > 0
 
     def end_calm(self) -> None:
         """Start what was not started so as not to disturb a first call."""
-        if _now_ms() >= self._calm_until_ms:
-            self._calm_until_ms = 0
+        if _now_ms() >= self.nursery.calm_until_ms:
+            self.nursery.calm_until_ms = 0
             self._start_generics()
 
     @property
@@ -121,12 +115,7 @@ class Supply:
         """Try those that wait, oldest first: an ending made room, or they have waited enough."""
         for _ in range(len(self._waiting)):
             waiting = self._waiting.popleft()
-            seat = self.take(waiting.plan.key) if waiting.invocation.request.reuse else None
-            if seat is not None:
-                self.pool.record_wait(waiting.plan.key, _now_ms() - waiting.since_ms)
-                self._launcher.release_code(waiting.plan)
-                self._receivers.warm(seat, waiting.invocation)
-            elif not self._try_start(waiting.invocation, waiting.plan, waiting.since_ms):
+            if not self._place(waiting):
                 self._waiting.append(waiting)
 
     def tend(self) -> None:
@@ -150,18 +139,25 @@ class Supply:
 
     # -- starting ----------------------------------------------------------------------------------
 
-    def _try_start(self, invocation: Invocation, plan: Plan, since_ms: int | None = None) -> bool:
+    def _place(self, waiting: _Waiting) -> bool:
+        """Give it a warm sandbox or start one; False where it has to wait."""
+        invocation, plan, now_ms = waiting.invocation, waiting.plan, _now_ms()
+        seat = self.take(plan.key) if invocation.request.reuse else None
+        if seat is None:
+            return self._try_start(waiting, now_ms)
+        self.pool.record_wait(plan.key, now_ms - waiting.since_ms)
+        self._launcher.release_code(plan)
+        self._receivers.warm(seat, invocation)
+        return True
+
+    def _try_start(self, waiting: _Waiting, now_ms: int) -> bool:
         """Start a sandbox, unless there is no room or one will be free sooner."""
-        now_ms = _now_ms()
+        invocation, plan = waiting.invocation, waiting.plan
         alike = [other for other in self._waiting if other.plan.key == plan.key]
-        waited_ms = sum(now_ms - other.since_ms for other in alike)
-        waited_ms += now_ms - since_ms if since_ms is not None else 0
-        decision, evicted = self.pool.reserve(
-            plan.key,
-            plan.limits.memory_mb,
-            now_ms,
-            waited_ms if invocation.request.reuse else math.inf,
-        )
+        waited_ms: float = sum(now_ms - one.since_ms for one in (waiting, *alike))
+        if not invocation.request.reuse:
+            waited_ms = math.inf  # no busy one will ever be free for it
+        decision, evicted = self.pool.reserve(plan.key, plan.limits.memory_mb, now_ms, waited_ms)
         for old in evicted:
             self.destroy(old, "evicted")
         if decision is Decision.WAIT:
@@ -183,7 +179,6 @@ class Supply:
             self._launcher.adopt(
                 generic, invocation, plan, lambda got: self._adopted(generic, invocation, plan, got)
             )
-            self._calm_until_ms = _now_ms() + CALM_MS
         self._start_generics()
 
     def _start_own(self, invocation: Invocation, plan: Plan) -> None:
