@@ -166,6 +166,7 @@ class Readings(Value, frozen=True):
     after: dict[str, str]
     previous: dict[str, str] = {}  # CPU files after the sandbox's previous answer; empty at first
     series: Series | None = None  # of runs longer than 200 ms
+    unchanged: tuple[str, ...] = ()  # files that read the same before: their text is in `after`
 
 
 class Execution(Value, frozen=True):
