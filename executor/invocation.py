@@ -185,6 +185,13 @@ class Refused:
 ENV_VARS_BYTES_MAX = HEAD_BYTES_MAX - 4_096  # they travel in the head of a frame
 
 
+def fit_to_host(request: InvocationRequested, memory_mb_max: int) -> InvocationRequested:
+    """The request, with as much as this host can grant where the tuner chose more."""
+    if request.memory_auto and request.memory_mb > memory_mb_max:
+        return replace(request, memory_mb=memory_mb_max)
+    return request
+
+
 def refuse(request: InvocationRequested, memory_mb_max: int) -> Refused | None:
     """Why this host cannot run the request at all; None when it can."""
     env_vars_bytes = len(json.encode(request.env_vars))
