@@ -1,0 +1,73 @@
+"""How commands print: a table on a terminal or as plain text, JSON for programs.
+
+Not here: what is printed. Colours and lines are for terminals: piped, a table is plain text in
+columns, and nothing of it is cut. NO_COLOR is respected (by rich; for click's own, see `main`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def open_screen(*, to_errors: bool = False) -> Console:
+    """Where a command draws: standard output, or standard error for what is no result."""
+    return Console(stderr=to_errors, highlight=False, emoji=False, markup=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON value, for people's eyes too."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
+    """A table for people, or JSON; the last row is the total where there is one."""
+    if as_json:
+        print_json([dict(row) for row in rows])
+        return
+    if not rows:
+        return
+    screen = open_screen()
+    if screen.is_terminal:
+        screen.print(draw_table(rows))
+    else:
+        click.echo("\n".join(write_table(rows)))
+
+
+def draw_table(rows: Sequence[Row]) -> Table:
+    """For a terminal: headings in bold, figures to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for number, name in enumerate(rows[0]):
+        table.add_column(
+            name.replace("_", " "), justify="right" if number else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*[format_figure(row[name]) for name in rows[0]])
+    return table
+
+
+def write_table(rows: Sequence[Row]) -> list[str]:
+    """For a file or a pipe: the same in columns of spaces."""
+    names = list(rows[0])
+    texts = [[format_figure(row[name]) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
+    lines = []
+    for line in (names, *texts):
+        first, *others = zip(line, widths, strict=True)
+        cells = [f"{first[0]:<{first[1]}}", *(f"{text:>{width}}" for text, width in others)]
+        lines.append("  ".join(cells))
+    return lines
+
+
+def format_figure(figure: object) -> str:
+    """As people read it: thousands apart, `-` for what is not known."""
+    if figure is None:
+        return "-"
+    if isinstance(figure, int) and not isinstance(figure, bool):
+        return f"{figure:,}"
+    return str(figure)
