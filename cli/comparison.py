@@ -34,9 +34,7 @@ def compare(before: View, now: View, book: PriceBook) -> list[Line]:
         _measure("memory peak", (before, now), _peak_bytes, format_bytes),
     ]
     for key, name in NAMES.items():
-        lines.append(
-            _measure(f"  {name}", (before, now), _part(key), format_us)
-        )
+        lines.append(_measure(f"  {name}", (before, now), _part(key), format_us))
     lines.append(
         _measure(
             "$ a million calls",

@@ -115,17 +115,11 @@ def find_name(path: Path) -> str:
     return absolute.stem if absolute.is_file() else absolute.name
 
 
-def open_function(
-    path: Path, runtime: str | None, handler: str | None
-) -> tuple[bytes, EntryPoint]:
+def open_function(path: Path, runtime: str | None, handler: str | None) -> tuple[bytes, EntryPoint]:
     """The archive, and what runs in it. Raises click.UsageError with what to mend."""
     try:
         archive = pack(path) if path.is_dir() else path.read_bytes()
-        if len(archive) > ARCHIVE_BYTES_MAX:
-            raise PackageError(
-                f"the archive has {len(archive) >> 20} MiB and at most {ARCHIVE_BYTES_MAX >> 20} "
-                "are taken: leave files out with .hearthignore"
-            )
+        _check_size(archive)
         files, executables = read_root(archive)
         if runtime and handler:
             return archive, EntryPoint(Runtime(runtime), handler)
@@ -136,6 +130,14 @@ def open_function(
         raise click.UsageError(f"{path} {error}.") from error
     except EntryPointError as error:
         raise click.UsageError(f"In {path}: {error}.") from error
+
+
+def _check_size(archive: bytes) -> None:
+    if len(archive) > ARCHIVE_BYTES_MAX:
+        raise PackageError(
+            f"the archive has {len(archive) >> 20} MiB and at most {ARCHIVE_BYTES_MAX >> 20} "
+            "are taken: leave files out with .hearthignore"
+        )
 
 
 def complete(

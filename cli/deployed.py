@@ -58,7 +58,7 @@ def find_sha256(archive: bytes) -> str:
 class Deployments:
     """The bucket of archives, as the command line sees it. Raises botocore's errors."""
 
-    def __init__(self, s3: Any, bucket: str) -> None:  # noqa: ANN401 - made by boto3 at run time
+    def __init__(self, s3: Any, bucket: str) -> None:
         self._s3 = s3
         self.bucket = bucket
 
@@ -116,5 +116,3 @@ class Deployments:
             f"No function {function_id} was deployed to {self.bucket}. {deployed}"
             "`hearth deploy FOLDER` deploys one."
         )
-
-

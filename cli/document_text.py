@@ -5,6 +5,7 @@ document's own; what it does not say is not shown.
 """
 
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,15 +27,18 @@ _PHASES = (
 )
 
 
-def write_document(document: Document) -> str:
-    """Several lines, with colours that `click.echo` takes away for a file."""
+def write_document(document: Document, width: int = 0) -> str:
+    """Several lines, with colours that `click.echo` takes away for a file.
+
+    The advice is folded at `width`, unless that is 0.
+    """
     sections = [
         [write_title(document)],
         _under("log", list(write_log(document))),
         _under("error", list(write_error(document))),
         _under("result", list(write_output(document))),
         _under("profile", list(write_profile(document))),
-        _under("advice", list(write_advice(document))),
+        _under("advice", list(write_advice(document, width))),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section)
 
@@ -104,11 +108,12 @@ def write_profile(document: Document) -> Iterator[str]:
             yield f"before  {', '.join(before)}"
 
 
-def write_advice(document: Document) -> Iterator[str]:
+def write_advice(document: Document, width: int = 0) -> Iterator[str]:
     """The tip, and how sure it is."""
     advice = document["autoTuner"]
     if advice is not None:
-        yield f"{advice['tip']} (confidence {advice['confidence']})"
+        text = f"{advice['tip']} (confidence {advice['confidence']})"
+        yield from textwrap.wrap(text, max(width - 4, 40)) if width else [text]
 
 
 def list_parts(breakdown: dict[str, float]) -> list[Part]:

@@ -13,7 +13,6 @@ from shared.events import (
     Anything,
     CostModelRefreshed,
     DeadLettered,
-    Event,
     Execution,
     InvocationFinished,
     InvocationProfiled,
@@ -86,28 +85,31 @@ def write_line(event: Anything) -> str:
 
 def describe(event: Anything) -> str:
     """What is new with this event."""
+    text = ""
     match event:
         case InvocationRequested():
             size = "auto" if event.memory_auto else f"{event.memory_mb} MB"
-            return f"{event.runtime.value} {event.handler}, {size}"
-        case InvocationRejected():
-            return event.reason
-        case InvocationFinished(execution=execution):
-            return _describe_execution(execution)
-        case InvocationProfiled(profile=profile):
-            cpu_us = profile.cpu_user_us + profile.cpu_system_us
-            return f"peak {format_bytes(profile.memory_peak_bytes)}, CPU {format_us(cpu_us)}"
-        case InvocationTuned(advice=advice):
-            return advice.tip if advice else "no advice"
+            text = f"{event.runtime.value} {event.handler}, {size}"
+        case InvocationRejected() | SandboxStopped():
+            text = event.reason
+        case InvocationFinished():
+            text = _describe_execution(event.execution)
+        case InvocationProfiled():
+            cpu_us = event.profile.cpu_user_us + event.profile.cpu_system_us
+            peak = format_bytes(event.profile.memory_peak_bytes)
+            text = f"peak {peak}, CPU {format_us(cpu_us)}"
+        case InvocationTuned():
+            text = event.advice.tip if event.advice else "no advice"
         case SandboxStarted():
-            return f"{event.kind}, {event.memory_mb} MB, {format_us(event.sandbox_us)}"
-        case SandboxStopped():
-            return event.reason
-        case _:
-            return _describe_seldom(event)
+            text = f"{event.kind}, {event.memory_mb} MB, {format_us(event.sandbox_us)}"
+        case MemoryLimitChanged() | CostModelRefreshed() | ResultPublished() | DeadLettered():
+            text = _describe_seldom(event)
+    return text
 
 
-def _describe_seldom(event: Event) -> str:
+def _describe_seldom(
+    event: MemoryLimitChanged | CostModelRefreshed | ResultPublished | DeadLettered,
+) -> str:
     match event:
         case MemoryLimitChanged():
             return f"{event.from_mb} to {event.to_mb} MB, {event.action}: {event.reason}"
@@ -118,8 +120,6 @@ def _describe_seldom(event: Event) -> str:
         case DeadLettered():
             reason = event.reason.strip().rpartition("\n")[2]
             return f"{event.stage}, {event.stream or 'a message'}: {reason}"
-        case _:
-            return ""
 
 
 def _describe_execution(execution: Execution) -> str:

@@ -35,7 +35,12 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
-        self.exit_code = int(exit_code)
+        self.code = exit_code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """As click asks for it."""
+        return int(self.code)
 
 
 class NoAnswer(Failure):
@@ -47,9 +52,10 @@ class NoAnswer(Failure):
 
 def explain_redis(error: Exception, settings: Settings | None) -> NoAnswer:
     """An absent Redis, in words."""
+    words = str(error).rstrip(".")
     if settings is not None and not settings.embedded_redis:
-        return NoAnswer(f"{error}. Is it started, and named in .env? {_DOCTOR}.")
-    return NoAnswer(f"{error}. Start the stack (`honcho start`) or name one in .env. {_DOCTOR}.")
+        return NoAnswer(f"{words}. Is it started, and named in .env? {_DOCTOR}.")
+    return NoAnswer(f"{words}. Start the stack (`honcho start`) or name one in .env. {_DOCTOR}.")
 
 
 def explain_aws(error: BotoCoreError | ClientError, settings: Settings | None) -> NoAnswer:

@@ -19,7 +19,7 @@ from cli.deploy import Memory
 from cli.deployed import Deployments, make_message
 from cli.document_text import write_document
 from cli.failure import ExitCode, Failure
-from cli.screen import open_screen
+from cli.screen import find_width, open_screen
 from cli.sender import MESSAGE_BYTES_MAX, Document, Message, Sender
 from cli.summary import write_summary
 from ingest.request import TIMEOUT_MS_MAX
@@ -50,7 +50,7 @@ class Input(click.ParamType[Any]):
             self.fail(f"{value[1:]} cannot be read: {error.strerror}", param, ctx)
         except ValueError as error:
             self.fail(
-                f"no JSON ({error}). Quote it for the shell, such as '{{\"name\": \"you\"}}'; "
+                f'no JSON ({error}). Quote it for the shell, such as \'{{"name": "you"}}\'; '
                 "@FILE reads a file, - standard input",
                 param,
                 ctx,
@@ -61,7 +61,7 @@ class Input(click.ParamType[Any]):
     cls=Command,
     short_help="Call a function; its log, result, profile and advice.",
     examples=(
-        ("hearth invoke hello --input '{\"name\": \"you\"}'", "one call"),
+        ('hearth invoke hello --input \'{"name": "you"}\'', "one call"),
         ("hearth invoke hello --input @event.json --memory 512", "at another size"),
         ("hearth invoke hello --count 200 --parallel 8", "many calls, and what they sum up to"),
         ("hearth invoke hello --json | jq .output", "the result alone"),
@@ -73,12 +73,13 @@ class Input(click.ParamType[Any]):
 @click.option("--memory", "memory_mb", type=Memory(),
               help="MB, or `auto`; as deployed if not given.")  # fmt: skip
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.001, TIMEOUT_MS_MAX / 1_000),
-              metavar="SECONDS", help="How long a call may run; as deployed if not given.")  # fmt: skip
+              metavar="SECONDS",
+              help="How long a call may run; as deployed if not given.")  # fmt: skip
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="How many calls.")
 @click.option("--parallel", type=click.IntRange(1, 1_000), default=1,
               help="How many of them at a time.")  # fmt: skip
 @click.option("--wait", "wait_s", type=click.FloatRange(0.1), metavar="SECONDS",
-              help="How long to wait for each result; the time-out and a minute if not given.")  # fmt: skip
+              help="How long to wait for a result; the time-out and a minute if not given.")  # fmt: skip
 @as_json_option
 @click.pass_obj
 def invoke(settings: Settings, /, function_id: str, **options: Any) -> None:
@@ -182,7 +183,7 @@ def _show(documents: Sequence[Document], seconds: float, *, many: bool, as_json:
     if many:
         click.echo("\n".join(write_summary(documents, seconds)))
     else:
-        click.echo(write_document(documents[0]))
+        click.echo(write_document(documents[0], find_width()))
 
 
 def _explain_interrupt(sender: Sender, function_id: str) -> Failure:

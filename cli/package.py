@@ -52,7 +52,9 @@ def pack(folder: Path) -> bytes:
     """The archive of a folder. Raises PackageError."""
     names = sorted(list_files(folder))
     if not names:
-        raise PackageError(f"{folder} holds no file to deploy (ignored: see `hearth deploy --help`)")
+        raise PackageError(
+            f"{folder} holds no file to deploy (ignored: see `hearth deploy --help`)"
+        )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:

@@ -20,7 +20,7 @@ from cli.failure import ExitCode, Failure
 from cli.invoke import make_prefix, make_sender
 from cli.profile import describe_view, find
 from cli.profile_view import View, make_view
-from cli.screen import open_screen, print_json, write_table
+from cli.screen import find_width, open_screen, print_json, write_table
 from cli.sender import Document, Message
 from shared.aws import make_client
 from shared.codec import UndecodableError, decode
@@ -177,8 +177,10 @@ def _show(settings: Settings, before: View, now: View, document: Document) -> No
         book = make_adviser(settings).book
     except PriceBookError as error:
         raise Failure(str(error)) from error
-    click.echo(write_document(document) if document["error"] else now.title)
-    click.echo(f"before: {before.title}\n")
+    if document["error"]:
+        click.echo(f"{write_document(document, find_width())}\n")
+    click.echo(f"before  {before.title}")
+    click.echo(f"now     {now.title}\n")
     rows = list_rows(compare(before, now, book))
     screen = open_screen()
     if not screen.is_terminal:

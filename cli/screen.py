@@ -20,6 +20,12 @@ def open_screen(*, to_errors: bool = False) -> Console:
     return Console(stderr=to_errors, highlight=False, emoji=False, markup=False)
 
 
+def find_width() -> int:
+    """Columns of the terminal; 0 where there is none, and nothing is to be folded."""
+    screen = open_screen()
+    return screen.width if screen.is_terminal else 0
+
+
 def print_json(value: object) -> None:
     """One JSON value, for people's eyes too."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
@@ -33,22 +39,50 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     if not rows:
         return
     screen = open_screen()
-    if screen.is_terminal:
+    if not screen.is_terminal:
+        click.echo("\n".join(write_table(rows)))
+    elif sum(width + 2 for width in measure(rows)) <= screen.width + 2:
         screen.print(draw_table(rows))
     else:
-        click.echo("\n".join(write_table(rows)))
+        click.echo("\n".join(write_records(rows)))
+
+
+def measure(rows: Sequence[Row]) -> list[int]:
+    """How wide each column must be: its longest figure, or the longest word of its heading."""
+    return [
+        max(
+            *(len(word) for word in name.split("_")),
+            *(len(format_figure(row[name])) for row in rows),
+        )
+        for name in rows[0]
+    ]
 
 
 def draw_table(rows: Sequence[Row]) -> Table:
     """For a terminal: headings in bold, figures to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for number, name in enumerate(rows[0]):
+    for number, (name, width) in enumerate(zip(rows[0], measure(rows), strict=True)):
         table.add_column(
-            name.replace("_", " "), justify="right" if number else "left", overflow="fold"
+            name.replace("_", " "),
+            justify="right" if number else "left",
+            min_width=width,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*[format_figure(row[name]) for name in rows[0]])
     return table
+
+
+def write_records(rows: Sequence[Row]) -> list[str]:
+    """For a terminal that is too narrow for a table: a line a figure."""
+    width = max(map(len, rows[0])) + 2
+    lines = []
+    for row in rows:
+        (first, heading), *figures = row.items()
+        lines.append(click.style(f"{first.replace('_', ' '):<{width}}{heading}", bold=True))
+        lines += [f"{name.replace('_', ' '):<{width}}{format_figure(one)}" for name, one in figures]
+        lines.append("")
+    return lines[:-1]
 
 
 def write_table(rows: Sequence[Row]) -> list[str]:
@@ -70,4 +104,6 @@ def format_figure(figure: object) -> str:
         return "-"
     if isinstance(figure, int) and not isinstance(figure, bool):
         return f"{figure:,}"
+    if isinstance(figure, float) and 0 < abs(figure) < 0.001:  # dollars of a few calls
+        return f"{figure:.9f}".rstrip("0").rstrip(".")
     return str(figure)

@@ -29,7 +29,7 @@ Document = dict[str, Any]
 class Sender:
     """Sends and waits; knows at any moment whose result is missing."""
 
-    def __init__(self, sqs: Any, queue_url: str, results: Results) -> None:  # noqa: ANN401
+    def __init__(self, sqs: Any, queue_url: str, results: Results) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._results = results
@@ -108,11 +108,12 @@ class Sender:
             raise NoAnswer(
                 f"Nobody took {request_id} from the queue in {_ACCEPT_SECONDS:g} s. Is ingest "
                 "running (`honcho start`)? The message stays in the queue; `hearth doctor` looks "
-                f"at every part, and `hearth result {request_id}` shows the result once it is there."
+                f"at every part, `hearth result {request_id}` shows the result once it is there."
             )
 
     def _is_accepted(self, request_id: str) -> bool:
         try:
-            return self._results.is_accepted(request_id, self._functions[request_id])
+            accepted: bool = self._results.is_accepted(request_id, self._functions[request_id])
         except LogUnavailableError:
             return False
+        return accepted

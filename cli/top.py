@@ -45,7 +45,8 @@ _NAME_MAX = 24
     ),
 )
 @click.option("--window", "window_s", type=click.IntRange(1, 86_400), default=300,
-              show_default=True, metavar="SECONDS", help="How far the figures look back.")  # fmt: skip
+              show_default=True, metavar="SECONDS",
+              help="How far the figures look back.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Print the table once, as where there is no terminal.")
 @as_json_option
 @click.pass_obj
@@ -77,17 +78,20 @@ def _print_once(window: Window, window_s: int) -> None:
 def _watch(follower: Follower, window: Window, window_s: int) -> None:
     screen = open_screen()
     trouble = ""
-    with suppress(KeyboardInterrupt), _reading_keys() as pressed:
-        with Live(console=screen, screen=True, auto_refresh=False) as live:
-            while not pressed("q"):
-                try:
-                    window.add(_decode(follower.read(_BLOCK_MS)))
-                    trouble = ""
-                except LogUnavailableError as error:
-                    trouble = f"{error}; waiting for it"
-                    time.sleep(_BLOCK_MS / 1_000)
-                rows = window.list_rows(_now_ms())
-                live.update(draw(rows, window_s, screen.width, trouble), refresh=True)
+    with (
+        suppress(KeyboardInterrupt),
+        _reading_keys() as pressed,
+        Live(console=screen, screen=True, auto_refresh=False) as live,
+    ):
+        while not pressed("q"):
+            try:
+                window.add(_decode(follower.read(_BLOCK_MS)))
+                trouble = ""
+            except LogUnavailableError as error:
+                trouble = f"{error}; waiting for it"
+                time.sleep(_BLOCK_MS / 1_000)
+            rows = window.list_rows(_now_ms())
+            live.update(draw(rows, window_s, screen.width, trouble), refresh=True)
 
 
 def draw(rows: list[dict[str, Any]], window_s: int, width: int, trouble: str = "") -> Group:
@@ -107,9 +111,11 @@ def draw(rows: list[dict[str, Any]], window_s: int, width: int, trouble: str = "
 def draw_functions(rows: list[dict[str, Any]], width: int) -> Table:
     """The table; narrow terminals get the advised size instead of the advice in words."""
     table = Table(box=None, pad_edge=False, header_style="bold reverse", padding=(0, 2, 0, 0))
-    table.add_column("function", max_width=_NAME_MAX, no_wrap=True, overflow="ellipsis")
+    table.add_column(
+        "function", min_width=8, max_width=_NAME_MAX, no_wrap=True, overflow="ellipsis"
+    )
     for name in ("calls/s", "p50 ms", "p99 ms", "err", "cold %", "peak/limit MB"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     wide = width >= _WIDE
     table.add_column("advice", no_wrap=True, overflow="ellipsis", justify="left")
     for row in rows:

@@ -127,7 +127,10 @@ def summarise(outcomes: Outcomes) -> dict[str, Any]:
     cls=Command,
     examples=(
         ("hearth replay --policy cost", "what if the aim had been the least money?"),
-        ("hearth replay --latency-ms-max 500 --since 7d", "or 500 ms for nineteen calls of twenty?"),
+        (
+            "hearth replay --latency-ms-max 500 --since 7d",
+            "or 500 ms for nineteen calls of twenty?",
+        ),
     ),
 )
 @click.option("--policy", "objective", type=OBJECTIVES, help="Another objective.")
@@ -268,4 +271,3 @@ def _total_of_what_if(rows: Sequence[WhatIf]) -> WhatIf:
 def _check_latency(policy: Policy) -> None:
     if policy.objective == "latency" and not policy.latency_ms_max:
         raise click.UsageError("latency needs a ceiling: --latency-ms-max MILLISECONDS.")
-

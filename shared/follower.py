@@ -14,9 +14,7 @@ _COUNT = 500
 class Follower(Log):
     """Reads some streams from a moment on. Every call raises LogUnavailableError without Redis."""
 
-    def __init__(
-        self, url: str, partitions: int = 1, streams: Sequence[Stream] = STREAMS
-    ) -> None:
+    def __init__(self, url: str, partitions: int = 1, streams: Sequence[Stream] = STREAMS) -> None:
         super().__init__(url, partitions)
         self._streams = {
             key(stream, partition): stream for stream in streams for partition in range(partitions)
