@@ -79,7 +79,7 @@ class Input(click.ParamType[Any]):
 @click.option("--parallel", type=click.IntRange(1, 1_000), default=1,
               help="How many of them at a time.")  # fmt: skip
 @click.option("--wait", "wait_s", type=click.FloatRange(0.1), metavar="SECONDS",
-              help="How long to wait for a result; the time-out and a minute if not given.")  # fmt: skip
+              help="How long to wait for each; by default the time-out and a minute.")  # fmt: skip
 @as_json_option
 @click.pass_obj
 def invoke(settings: Settings, /, function_id: str, **options: Any) -> None:

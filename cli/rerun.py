@@ -10,7 +10,6 @@ from typing import Any
 import click
 import msgspec
 from botocore.exceptions import ClientError
-from rich.table import Table
 
 from cli.command import Command, as_json_option
 from cli.comparison import compare, list_rows
@@ -20,7 +19,7 @@ from cli.failure import ExitCode, Failure
 from cli.invoke import make_prefix, make_sender
 from cli.profile import describe_view, find
 from cli.profile_view import View, make_view
-from cli.screen import find_width, open_screen, print_json, write_table
+from cli.screen import find_width, print_json, print_rows
 from cli.sender import Document, Message
 from shared.aws import make_client
 from shared.codec import UndecodableError, decode
@@ -181,15 +180,4 @@ def _show(settings: Settings, before: View, now: View, document: Document) -> No
         click.echo(f"{write_document(document, find_width())}\n")
     click.echo(f"before  {before.title}")
     click.echo(f"now     {now.title}\n")
-    rows = list_rows(compare(before, now, book))
-    screen = open_screen()
-    if not screen.is_terminal:
-        click.echo("\n".join(write_table(rows)))
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    table.add_column("")
-    for name in ("before", "now", "change"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*row.values())
-    screen.print(table)
+    print_rows(list_rows(compare(before, now, book)), as_json=False)

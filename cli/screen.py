@@ -5,12 +5,12 @@ columns, and nothing of it is cut. NO_COLOR is respected (by rich; for click's o
 """
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 Row = Mapping[str, Any]
 
@@ -41,36 +41,47 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
     screen = open_screen()
     if not screen.is_terminal:
         click.echo("\n".join(write_table(rows)))
-    elif sum(width + 2 for width in measure(rows)) <= screen.width + 2:
-        screen.print(draw_table(rows))
-    else:
-        click.echo("\n".join(write_records(rows)))
+        return
+    widths = measure(rows)
+    for gap in (3, 2, 1):
+        if sum(widths) + gap * (len(widths) - 1) <= screen.width:
+            click.echo("\n".join(fold_table(rows, gap)))
+            return
+    click.echo("\n".join(write_records(rows)))
 
 
 def measure(rows: Sequence[Row]) -> list[int]:
     """How wide each column must be: its longest figure, or the longest word of its heading."""
     return [
         max(
-            *(len(word) for word in name.split("_")),
+            *(len(word) for word in name.replace("_", " ").split(" ")),
             *(len(format_figure(row[name])) for row in rows),
         )
         for name in rows[0]
     ]
 
 
-def draw_table(rows: Sequence[Row]) -> Table:
-    """For a terminal: headings in bold, figures to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for number, (name, width) in enumerate(zip(rows[0], measure(rows), strict=True)):
-        table.add_column(
-            name.replace("_", " "),
-            justify="right" if number else "left",
-            min_width=width,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*[format_figure(row[name]) for name in rows[0]])
-    return table
+def fold_table(rows: Sequence[Row], gap: int) -> list[str]:
+    """For a terminal: as narrow as the figures allow, headings in bold on as many lines."""
+    widths = measure(rows)
+    words = [
+        textwrap.wrap(name.replace("_", " "), width)
+        for name, width in zip(rows[0], widths, strict=True)
+    ]
+    height = max(map(len, words))
+    headings = zip(*[[""] * (height - len(one)) + one for one in words], strict=True)
+    figures = [[format_figure(row[name]) for name in rows[0]] for row in rows]
+    return [
+        *(click.style(_align(line, widths, gap), bold=True) for line in headings),
+        *(_align(line, widths, gap) for line in figures),
+    ]
+
+
+def _align(texts: Sequence[str], widths: Sequence[int], gap: int) -> str:
+    """The first to the left, the others to the right."""
+    first, *others = zip(texts, widths, strict=True)
+    cells = [f"{first[0]:<{first[1]}}", *(f"{text:>{width}}" for text, width in others)]
+    return (" " * gap).join(cells).rstrip()
 
 
 def write_records(rows: Sequence[Row]) -> list[str]:
@@ -90,12 +101,7 @@ def write_table(rows: Sequence[Row]) -> list[str]:
     names = list(rows[0])
     texts = [[format_figure(row[name]) for name in names] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
-    lines = []
-    for line in (names, *texts):
-        first, *others = zip(line, widths, strict=True)
-        cells = [f"{first[0]:<{first[1]}}", *(f"{text:>{width}}" for text, width in others)]
-        lines.append("  ".join(cells))
-    return lines
+    return [_align(line, widths, 2) for line in (names, *texts)]
 
 
 def format_figure(figure: object) -> str:

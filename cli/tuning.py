@@ -15,7 +15,7 @@ import msgspec
 from cli.command import Command, as_json_option
 from cli.failure import Failure
 from cli.history import open_source, reads_history
-from cli.screen import print_json, print_rows
+from cli.screen import find_width, print_json, print_rows
 from shared.settings import Settings
 from tuner.adviser import Adviser, make_adviser
 from tuner.backtest import Outcomes, add_up, backtest
@@ -81,7 +81,7 @@ def report_command(settings: Settings, /, function_id: str, **options: Any) -> N
     if options["as_json"]:
         print_json(msgspec.to_builtins(report))
     else:
-        click.echo("\n".join(write(report)))
+        click.echo("\n".join(write(report, find_width())))
 
 
 @click.command(

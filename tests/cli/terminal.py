@@ -83,7 +83,7 @@ class Terminal:
         )
 
     def press(self, keys: str) -> None:
-        """As if pressed; `\x03` is Ctrl-C."""
+        """As if on the keyboard; the control characters too."""
         os.write(self._master, keys.encode())
 
     def wait_for(self, words: str, seconds: float = 30) -> str:
