@@ -70,5 +70,5 @@ def explain_aws(error: BotoCoreError | ClientError, settings: Settings | None) -
             return NoAnswer(f"AWS: {error}. Give these credentials the right. {_DOCTOR}.")
         return NoAnswer(f"AWS: {error}. {_DOCTOR}.")
     embedded = settings is None or settings.embedded_aws
-    cure = "Start the stack (`honcho start`) or name the queue in .env" if embedded else _DOCTOR
-    return NoAnswer(f"AWS does not answer: {error}. {cure}.")
+    cure = "Start the stack (`honcho start`) or name the queue in .env. " if embedded else ""
+    return NoAnswer(f"AWS does not answer: {error}. {cure}{_DOCTOR}.")

@@ -100,8 +100,8 @@ def draw(rows: list[dict[str, Any]], window_s: int, width: int, trouble: str = "
     errors = sum(row["errors"] for row in rows)
     title = Text.assemble(
         ("hearth top", "bold"),
-        f"  {time.strftime('%H:%M:%S')}  last {window_s} s: {calls:,} calls, ",
-        (f"{errors:,} errors", "red" if errors else ""),
+        f"  {time.strftime('%H:%M:%S')}  last {window_s} s: calls {calls:,}, errors ",
+        (f"{errors:,}", "red" if errors else ""),
         ("   q ends", "dim"),
     )
     below = Text(trouble, "red") if trouble else Text("" if rows else "No call yet.")

@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Self
 
 import pyte
+from click.testing import CliRunner
 
+from cli.main import main
 from shared.settings import Settings, process_environment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,6 +64,13 @@ def run(environment: Mapping[str, str], *arguments: str, given: str = "") -> End
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def run_here(environment: Mapping[str, str], *arguments: str) -> Ended:
+    """The same within this process: for what is said before anything is done."""
+    done = CliRunner().invoke(main, list(arguments), env=environment, prog_name="hearth")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Ended(done.exit_code, done.stdout, done.stderr)
+
+
 class Terminal:
     """`hearth` as a person runs it."""
 
@@ -71,6 +80,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, _LINES)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        self.is_as_before = False  # ended, with the modes that it found and the cursor to be seen
         self._master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.modes = self._read_modes()
@@ -85,6 +95,12 @@ class Terminal:
     def press(self, keys: str) -> None:
         """As if on the keyboard; the control characters too."""
         os.write(self._master, keys.encode())
+
+    def look(self) -> str:
+        """What the screen shows now."""
+        while self._read(0.1):
+            pass
+        return self.text
 
     def wait_for(self, words: str, seconds: float = 30) -> str:
         """Until the screen shows the words; what it shows then."""
@@ -102,17 +118,13 @@ class Terminal:
             self._read(0.05)
         while self._read(0):
             pass
+        self.is_as_before = self._read_modes() == self.modes and not self.screen.cursor.hidden
         return self._process.returncode
 
     @property
     def text(self) -> str:
         """What a person sees, without what is blank at the ends."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
-
-    @property
-    def is_as_before(self) -> bool:
-        """The terminal's modes are those that the command found, and the cursor can be seen."""
-        return self._read_modes() == self.modes and not self.screen.cursor.hidden
 
     def _read_modes(self) -> Sequence[object]:
         return termios.tcgetattr(self._slave)
