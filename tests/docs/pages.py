@@ -1,12 +1,13 @@
-"""Reads the shell blocks of a page, runs them, and compares what they print with what the page says.
+"""Reads the shell blocks of a page, runs them, and compares what they print with the page.
 
-A block ```sh is run. A comment right above it changes that, and says so to whoever reads the source:
+A block ```sh is run. A comment right above it changes that, and says so to who reads the source:
 
     <!-- not run: REASON -->       for what installs packages, for instance
     <!-- runs all the while -->    started before all others, ended after them
     <!-- exits N -->               its exit code, where it is not 0
 
-A block ```text right below shows its output. They are compared loosely (`find_difference`). Not here: which pages.
+A block ```text right below shows its output; they are compared loosely (`find_difference`).
+Not here: which pages.
 """
 
 import re
