@@ -62,9 +62,15 @@ class RedisFacts(Log):
             return ""
 
     @waiting_for_redis
-    def list_consumers(self) -> list[str]:
-        """The names that stages gave their connections: stage, host, process id, digits."""
-        names = {client.get("name", "") for client in self._redis.client_list()}
+    def list_consumers(self) -> list[str] | None:
+        """The names that stages gave their connections: stage, host, process id, digits.
+
+        None where this account may not list connections.
+        """
+        try:
+            names = {client.get("name", "") for client in self._redis.client_list()}
+        except redis.ResponseError:
+            return None
         return sorted(name for name in names if name)
 
     @waiting_for_redis
