@@ -92,7 +92,7 @@ def judge_stage(
     said = "; ".join(
         [
             f"{connected} connected",
-            *(f"{name}: {one.lag:,} to receive, {one.pending:,} in hand"
+            *(f"{name}: {one.lag:,} waiting, {one.pending:,} in hand"
               for name, one in groups.items()),
         ]
     )  # fmt: skip

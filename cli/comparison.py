@@ -29,20 +29,20 @@ def compare(before: View, now: View, book: PriceBook) -> list[Line]:
         _say("start", before, now, lambda view: view.execution.start.value),
         _say("memory limit", before, now, _limit),
         _measure("run", (before, now), lambda view: view.run_us, format_us),
+        *[
+            _measure(f"  {name}", (before, now), _part(key), format_us)
+            for key, name in NAMES.items()
+        ],
         _measure("init", (before, now), lambda view: view.execution.phases.init_us, format_us),
         _measure("CPU", (before, now), _cpu_us, format_us),
         _measure("memory peak", (before, now), _peak_bytes, format_bytes),
-    ]
-    for key, name in NAMES.items():
-        lines.append(_measure(f"  {name}", (before, now), _part(key), format_us))
-    lines.append(
         _measure(
             "$ a million calls",
             (before, now),
             lambda view: price_million_usd(view, book),
             lambda usd: f"{usd:,.3f}",
-        )
-    )
+        ),
+    ]
     return [line for line in lines if (line.before, line.now) != ("-", "-")]
 
 

@@ -20,10 +20,9 @@ def call(environment: Environment, *arguments: str) -> dict[str, object]:
     return document
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_deploy_says_what_comes_next(environment: Environment, columns: int) -> None:
+def test_deploy_says_what_comes_next(environment: Environment) -> None:
     """The message for any client, and the command that calls the function."""
-    with Terminal(environment, "deploy", EXAMPLES / "hello", columns=columns) as terminal:
+    with Terminal(environment, "deploy", EXAMPLES / "hello", columns=120) as terminal:
         code = terminal.wait()
 
     assert 0 == code
@@ -199,12 +198,11 @@ def test_a_result_is_found_again(environment: Environment) -> None:
     assert (3, True) == (unknown.code, "hearth tail --request req-unknown" in unknown.errors)
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_a_rerun_is_compared(environment: Environment, columns: int) -> None:
+def test_a_rerun_is_compared(environment: Environment) -> None:
     """The same input and archive at another size, both profiles side by side."""
     request_id = str(call(environment, "hello", "--input", '{"name": "once"}')["requestId"])
     given = ("rerun", request_id, "--memory", "512")
-    with Terminal(environment, *given, columns=columns) as terminal:
+    with Terminal(environment, *given) as terminal:
         code = terminal.wait()
     found = json.loads(run(environment, *given, "--json").output)
 

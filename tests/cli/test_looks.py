@@ -100,10 +100,9 @@ def test_top_ends_with_ctrl_c(environment: Environment) -> None:
         assert terminal.is_as_before
 
 
-@pytest.mark.parametrize("columns", [80, 120])
-def test_doctor_finds_a_running_stack_well(environment: Environment, columns: int) -> None:
+def test_doctor_finds_a_running_stack_well(environment: Environment) -> None:
     """A line for each part, folded at the terminal's width."""
-    with Terminal(environment, "doctor", columns=columns) as terminal:
+    with Terminal(environment, "doctor") as terminal:
         code = terminal.wait()
 
     assert 0 == code, terminal.text

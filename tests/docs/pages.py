@@ -107,7 +107,7 @@ def list_commands(text: str) -> list[str]:
         if end:
             end = "" if line == end else end
         elif line.strip() and not line.startswith((" ", "#")):
-            commands.append(line)
+            commands += re.split(r" (?:&&|\|\|) |; ", line)
             here = re.search(r"<<-?'?(\w+)'?", line)
             end = here[1] if here else ""
     return commands

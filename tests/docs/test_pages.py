@@ -128,10 +128,12 @@ def test_six_commands_to_the_advice() -> None:
     """From the README's first command to an own function that was called, its advice read."""
     text = (ROOT / "README.md").read_text()
     section = text[: text.index("## Two commands")]
-    commands = [one for block in read_blocks(section) for one in list_commands(block.text)]
+    blocks = read_blocks(section)
+    commands = [one for block in blocks for one in list_commands(block.text)]
 
     assert len(commands) <= 6, commands
-    assert ".venv/bin/hearth report hello" == commands[-1]
+    assert commands[-1].startswith(".venv/bin/hearth invoke hello ")
+    assert "\nadvice  " in str(blocks[-1].expected)
 
 
 @pytest.mark.parametrize(
