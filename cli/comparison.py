@@ -6,7 +6,7 @@ Not here: one profile (`profile_view`), the second call (`rerun`).
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from cli.profile_view import NAMES, View, format_bytes, format_us
+from cli.profile_view import View, format_bytes, format_us
 from shared.events import Accuracy
 from tuner.prices import PriceBook, price_invocation_usd
 
@@ -24,6 +24,7 @@ class Line(NamedTuple):
 
 def compare(before: View, now: View, book: PriceBook) -> list[Line]:
     """Line by line; what neither knows is left out."""
+    parts = {part.key: part.name for part in (*before.parts, *now.parts)}
     lines = [
         _say("outcome", before, now, lambda view: view.execution.outcome.value.replace("_", " ")),
         _say("start", before, now, lambda view: view.execution.start.value),
@@ -31,7 +32,7 @@ def compare(before: View, now: View, book: PriceBook) -> list[Line]:
         _measure("run", (before, now), lambda view: view.run_us, format_us),
         *[
             _measure(f"  {name}", (before, now), _part(key), format_us)
-            for key, name in NAMES.items()
+            for key, name in parts.items()
         ],
         _measure("init", (before, now), lambda view: view.execution.phases.init_us, format_us),
         _measure("CPU", (before, now), _cpu_us, format_us),

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from cli.profile_text import draw_bar, draw_legend
-from cli.profile_view import MEANINGS, NAMES, Part, format_us
+from cli.profile_view import format_us, list_parts
+from shared.events import Breakdown
 
 Document = dict[str, Any]
 
@@ -94,7 +95,7 @@ def write_profile(document: Document) -> Iterator[str]:
     """Where the time went, what was used, what came before the run."""
     breakdown = document["breakdown"]
     if breakdown:
-        parts = list_parts(breakdown)
+        parts = list_parts(read_breakdown(breakdown))
         if parts:
             yield draw_bar(tuple(parts), WIDTH)
             yield from draw_legend(tuple(parts), round(document["durationMs"] * 1_000))
@@ -116,15 +117,13 @@ def write_advice(document: Document, width: int = 0) -> Iterator[str]:
         yield from textwrap.wrap(text, max(width - 4, 40)) if width else [text]
 
 
-def list_parts(breakdown: dict[str, float]) -> list[Part]:
-    """The pieces of the run that are not empty, in their order."""
-    parts = []
-    for key, name in NAMES.items():
-        head, *tail = key.removesuffix("_us").split("_")
-        us = round(breakdown["".join([head, *map(str.title, tail)]) + "Ms"] * 1_000)
-        if us:
-            parts.append(Part(key, name, MEANINGS.get(key, ""), us))
-    return parts
+def read_breakdown(breakdown: dict[str, float]) -> Breakdown:
+    """The document's `breakdown` in the units of the events."""
+    us = {}
+    for field in Breakdown.__struct_fields__:
+        head, *tail = field.removesuffix("_us").split("_")
+        us[field] = round(breakdown["".join([head, *map(str.title, tail)]) + "Ms"] * 1_000)
+    return Breakdown(**us)
 
 
 def describe_memory(used: dict[str, Any]) -> str:

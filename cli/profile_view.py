@@ -21,7 +21,7 @@ from shared.events import (
 
 _MIB = 1 << 20
 _LINE_LENGTH = 84  # what fits beside the name of a fact
-NAMES = {
+_NAMES = {
     "on_cpu_us": "on CPU",
     "throttled_us": "throttled",
     "run_queue_us": "run queue",
@@ -30,7 +30,7 @@ NAMES = {
     "waiting_us": "waiting",
     "unattributed_us": "unattributed",
 }
-MEANINGS = {
+_MEANINGS = {
     "throttled_us": "its share of the CPU was used up",
     "run_queue_us": "others had the host's CPUs",
     "memory_pressure_us": "its memory was short",
@@ -115,8 +115,8 @@ def make_view(
 def list_parts(breakdown: Breakdown) -> list[Part]:
     """Those that are not empty, always in the same order."""
     parts = [
-        Part(key, name, MEANINGS.get(key, ""), getattr(breakdown, key))
-        for key, name in NAMES.items()
+        Part(key, name, _MEANINGS.get(key, ""), getattr(breakdown, key))
+        for key, name in _NAMES.items()
     ]
     return [part for part in parts if part.us]
 

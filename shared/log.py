@@ -59,7 +59,7 @@ class PublishedResult:
     document: bytes
 
 
-def waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
+def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
     """Turn the client's errors into the one that stages wait on."""
 
     @wraps(call)
@@ -71,6 +71,9 @@ def waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
             raise LogUnavailableError(f"Redis does not answer: {error}") from error
 
     return guarded
+
+
+waiting_for_redis = _waiting_for_redis  # for what extends the log: results, follower, facts
 
 
 def _sortable(entry_id: bytes) -> tuple[int, int]:
@@ -92,7 +95,7 @@ class Log:
         """The partition that holds all events of a function."""
         return partition_of(function_id, self._partitions)
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def accept(
         self, event: InvocationRequested | InvocationRejected, *, message_id: str, receipt: str
     ) -> Accepted:
@@ -104,7 +107,7 @@ class Log:
         )
         return Accepted(state.decode())
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def grant(self, change: MemoryLimitChanged) -> None:
         """Remember the limit that the tuner has set; what is newer stays."""
         self._scripts["grant"](
@@ -112,13 +115,13 @@ class Log:
             args=[change.function_id, change.occurred_at_ms, change.to_mb],
         )
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def granted_mb(self, function_id: str) -> int | None:
         """The limit that the tuner has set for a function; None before the first change."""
         granted = self._redis.hget(limits_key(self.partition_of(function_id)), function_id)
         return None if granted is None else int(granted.partition(b":")[2])
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """SQS message id -> newest receipt handle, for (request id, function id) pairs."""
         with self._redis.pipeline(transaction=False) as pipe:
@@ -134,7 +137,7 @@ class Log:
             for mark in marks
         ]
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
         """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
         with self._redis.pipeline(transaction=True) as pipe:
@@ -145,7 +148,7 @@ class Log:
                 pipe.expire(mark, ttl_s)
             pipe.execute()
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def backlog(self, stream: Stream) -> int:
         """Entries that the stream's group has not acknowledged, in all partitions."""
         total = 0
@@ -160,7 +163,7 @@ class Log:
             total += self._redis.xlen(name) if lag is None else lag + groups[0]["pending"]
         return total
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
         """Keep and announce each result once, in one round trip; True where it was news."""
         try:
@@ -183,7 +186,7 @@ class Log:
                 )
             return [reply == 1 for reply in pipe.execute()]
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
         """Keep something that never became an entry, with the reason."""
         letter = DeadLettered(
@@ -200,7 +203,7 @@ class Log:
         )
         self.append(letter, partition=0)
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def append(self, event: Event, *, partition: int) -> str:
         """Append one event to the stream of its type; returns the entry id."""
         entry_id = self._redis.xadd(
@@ -208,19 +211,19 @@ class Log:
         )
         return str(entry_id.decode())
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def append_again(self, stream: str, partition: int, payload: bytes) -> str:
         """Append the bytes of a buried entry to the stream that it came from."""
         name = key(next(one for one in STREAMS if one.name == stream), partition)
         return str(self._redis.xadd(name, {"event": payload}).decode())
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
         """Take or keep the lead of a stage of which one consumer may be active."""
         reply = self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms])
         return bool(reply == 1)
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def resign(self, stage: str, consumer: str) -> None:
         """Give the lead up."""
         self._scripts["resign"](keys=[active_key(stage, 0)], args=[consumer])
@@ -258,7 +261,7 @@ class Log:
             before = entry_id
         return before
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def last_id(self, stream: Stream, partition: int) -> str:
         """The id of the newest entry; 0-0 without any."""
         newest: list[tuple[bytes, object]] = self._redis.xrevrange(key(stream, partition), count=1)
@@ -272,21 +275,21 @@ class Log:
                 before = f"({entry_id.decode()}"
                 yield fields[b"event"]
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def _range_back(self, name: str, before: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrevrange(
             name, before, "-", count=500
         )
         return found
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(
             name, after, last, count=1_000
         )
         return found
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def _position(self, stream: Stream, partition: int) -> tuple[str, set[bytes]]:
         name = key(stream, partition)
         if not self._redis.exists(name):
@@ -297,13 +300,13 @@ class Log:
                 return group["last-delivered-id"].decode(), {one["message_id"] for one in entries}
         return "0-0", set()
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def dead_letters(self, partition: int) -> list[tuple[str, bytes]]:
         """Entry id and event of each entry in the dead stream of a partition."""
         entries = self._redis.xrange(key(DEAD, partition))
         return [(entry_id.decode(), fields[b"event"]) for entry_id, fields in entries]
 
-    @waiting_for_redis
+    @_waiting_for_redis
     def ping(self) -> None:
         """Raise unless Redis answers."""
         self._redis.ping()
