@@ -26,6 +26,12 @@ Message = dict[str, Any]
 Document = dict[str, Any]
 
 
+def count_in_batch(messages: Sequence[Message]) -> int:
+    """How many of them SQS takes at a time: ten, and no more bytes than one message may have."""
+    longest = max(len(json.dumps(message).encode()) for message in messages)
+    return max(min(MESSAGE_BYTES_MAX // longest, _BATCH_MAX), 1)
+
+
 class Sender:
     """Sends and waits; knows at any moment whose result is missing."""
 
@@ -47,9 +53,10 @@ class Sender:
         """
         self._results.listen(prefix)
         unsent = deque(messages)
+        batch_max = count_in_batch(messages)
         heard = False
         while unsent or self.waited_for:
-            room = min(parallel - len(self.waited_for), _BATCH_MAX)
+            room = min(parallel - len(self.waited_for), batch_max)
             if unsent and room > 0:
                 self._send([unsent.popleft() for _ in range(min(room, len(unsent)))])
             for document in self._receive():

@@ -1,4 +1,4 @@
-"""Tables and moments of the command line."""
+"""What the command line counts and how it is written: tables, moments, batches."""
 
 import time
 from typing import Any
@@ -8,6 +8,7 @@ import pytest
 
 from cli.moment import Moment
 from cli.screen import fold_table, format_figure, measure, write_records, write_table
+from cli.sender import count_in_batch
 from cli.summary import find_percentile
 
 ROWS: list[dict[str, Any]] = [
@@ -61,6 +62,14 @@ def test_moments() -> None:
     assert 1_763_852_400_000 == kind.convert("2025-11-23T00:00+01:00", None, None)
     assert abs(kind.convert("90s", None, None) - (now_ms - 90_000)) < 5_000
     assert abs(kind.convert("1.5h", None, None) - (now_ms - 5_400_000)) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("input_bytes", "expected"), [(10, 10), (100_000, 2), (200_000, 1), (262_144, 1)]
+)
+def test_a_batch_is_no_larger_than_a_message(input_bytes: int, expected: int) -> None:
+    """Both bounds of SQS hold."""
+    assert expected == count_in_batch([{"input": "x" * input_bytes}, {"input": ""}])
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 2), (99, 4), (100, 4), (1, 1)])
