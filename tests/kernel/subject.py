@@ -98,6 +98,10 @@ class Subject:
             json.loads(line) if line else {"killed": True},
         )
 
+    def rest(self) -> bool:
+        """What the executor does with an idle sandbox; whether its calls got a new cgroup."""
+        return rest(self.meter)
+
     def _wait(self, began_ns: int) -> Samples | None:
         """As the executor's loop does."""
         samples, wait_ms = None, AFTER_MS
@@ -112,6 +116,17 @@ class Subject:
                 samples.add((time.monotonic_ns() - began_ns) // 1000, *self.meter.sample())
                 wait_ms = samples.interval_ms
         return samples
+
+
+def rest(meter: Meter) -> bool:
+    """As `executor.rest`, all at once."""
+    memory = meter.call_memory
+    if memory is None or not memory.wants_renewal():
+        return False
+    memory.forget()
+    mark = memory.renew()
+    memory.adopt(mark)
+    return mark is not None
 
 
 def make_execution(run_us: int, limits: Limits) -> Execution:
@@ -167,6 +182,7 @@ def started(
         yield subject
     finally:
         if subject is not None:
+            subject.meter.retire()
             subject.meter.close()
         os.killpg(process.pid, signal.SIGKILL)
         kill_cgroup(folders)

@@ -11,19 +11,25 @@ import pytest
 
 from executor.bubblewrap_host import check_bubblewrap
 from executor.bubblewrap_sandbox import BubblewrapFactory
+from executor.cgroups import CALL_CGROUP, read_own_cgroups
 from executor.frames import CALL, INIT, Decoder, Frame, encode
 from executor.sandbox import Sandbox, SandboxError, SandboxSpec
 from profiler.profile import estimate_profile
 from shared.events import Accuracy, Limits, Network, Profile, Readings, Runtime
 from tests.kernel.requirements import need, need_cgroup
-from tests.kernel.subject import make_execution
+from tests.kernel.subject import make_execution, rest
 
 MIB = 1 << 20
 SOURCE = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 
 def handler(event, context):
     what, amount = event
+    if what == "fork":
+        if os.fork() == 0:
+            bytearray(b"1") * (amount << 20)
+            os._exit(0)
+        os.wait()
     if what == "fill":
         return len(bytearray(b"1") * (amount << 20))
     if what == "burn":
@@ -68,6 +74,12 @@ class Client:
         )
         limits = self.sandbox.spec.limits
         return estimate_profile(make_execution(run_us, limits), readings), run_us
+
+
+    def call_after_rest(self, what: str, amount: int) -> tuple[Profile, int]:
+        """As the executor does with a sandbox that is idle for a moment."""
+        rest(self.sandbox.meter)
+        return self.call(what, amount)
 
 
 @contextmanager
@@ -120,6 +132,44 @@ def test_a_warm_sandbox_is_profiled(tmp_path: Path) -> None:
     assert (0, 0) == (slept.network_rx_bytes, slept.network_tx_bytes)
     assert slept.pids >= 1
     assert [] == [name for name in worked.missing if name != "memory_limit_hits"]
+
+
+def test_children_in_a_sandbox_that_rests(tmp_path: Path) -> None:
+    """1, 200, 5, 50, 1 MiB in children of a warm sandbox: exact, frozen between and gone after."""
+    sizes = (1, 200, 5, 50, 1)
+    with started(tmp_path, 256) as client:
+        meter, profiles = client.sandbox.meter, []
+        client.call("fork", 0)
+        fork, _ = client.call_after_rest("fork", 0)
+        for size in sizes:
+            profiles.append(client.call_after_rest("fork", size)[0])
+        folders = read_own_cgroups(client.sandbox.pid).values()
+        needed_cgroup = meter.call_memory is not None
+        assert needed_cgroup == any(list(folder.glob(f"{CALL_CGROUP}*")) for folder in folders)
+        meter.freeze()
+
+    fork_bytes = fork.memory_peak_bytes - fork.memory_baseline_bytes
+    assert fork_bytes < 2 * MIB
+    for size, profile in zip(sizes, profiles, strict=True):
+        above = profile.memory_peak_bytes - profile.memory_baseline_bytes - fork_bytes
+        assert (Accuracy.EXACT, size) == (
+            profile.memory_accuracy,
+            pytest.approx(above / MIB, abs=1),
+        )
+    assert [] == [folder for folder in folders if folder.exists()]
+
+
+def test_out_of_memory_is_seen_after_a_rest(tmp_path: Path) -> None:
+    """The limit and its count stay with the sandbox, wherever its processes were moved."""
+    with started(tmp_path, 64) as client:
+        client.call("fork", 20)
+        client.call_after_rest("fork", 5)
+        profile, _ = client.call_after_rest("fill", 200)
+        end = client.sandbox.describe_exit()
+
+    assert end.out_of_memory
+    assert 1 == profile.oom_kills
+    assert 64 * MIB == pytest.approx(profile.memory_peak_bytes, abs=MIB)
 
 
 def test_out_of_memory_is_seen(tmp_path: Path) -> None:
