@@ -228,11 +228,13 @@ class Meter:
         return memory
 
     def _read_call(self, memory: CallMemory) -> dict[str, str]:
-        """What of the network is under way is memory too, maybe of an earlier call: loopback too."""
+        """With the network, loopback too: its buffers are memory, maybe of an earlier call's."""
         readings = memory.readings()
         if readings:
             with suppress(OSError):
-                readings["call/net/dev"] = (self._process / _INTERFACES).read_text("ascii", "replace")
+                readings["call/net/dev"] = (self._process / _INTERFACES).read_text(
+                    "ascii", "replace"
+                )
         return readings
 
     def _open(self, path: Path, flags: int) -> int:

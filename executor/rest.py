@@ -1,4 +1,4 @@
-"""An idle sandbox comes to rest: frozen, and where its kernel needs it, measured from nothing again.
+"""An idle sandbox comes to rest: frozen, and where its kernel needs it, with a new memory mark.
 
 Nothing of this is on the path of an invocation: one that comes meanwhile goes ahead, and its peak
 is told as well as it can be without.
