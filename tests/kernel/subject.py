@@ -36,6 +36,7 @@ from shared.events import (
     Readings,
     Start,
 )
+from tests.kernel.precedence import at_once, prefer
 
 PERIOD_US = 20_000
 FUNCTIONS = Path(__file__).with_name("functions.py")
@@ -73,11 +74,15 @@ class Subject:
 
     def call(self, function: str, *arguments: object) -> Run:
         """Run one of `functions.py`; raises BrokenPipeError if it was killed."""
+        with at_once():
+            return self._call(json.dumps([function, *arguments]) + "\n")
+
+    def _call(self, order: str) -> Run:
         assert self._process.stdin is not None
         previous = self.meter.previous
         before = self.meter.before()
         began_ns = time.monotonic_ns()
-        self._process.stdin.write(json.dumps([function, *arguments]) + "\n")
+        self._process.stdin.write(order)
         self._process.stdin.flush()
         samples = self._wait(began_ns)
         run_us = (time.monotonic_ns() - began_ns) // 1000
@@ -158,6 +163,7 @@ def started(
     )
     if has_cgroup:
         assert create_cgroup(folders, limits, 64), "no cgroup may be made here"
+        prefer(folders)
     process = subprocess.Popen(
         [
             *(
