@@ -120,12 +120,15 @@ def test_a_warm_sandbox_is_profiled(tmp_path: Path) -> None:
             above = (profile.memory_peak_bytes - profile.memory_baseline_bytes) / MIB
             assert size == pytest.approx(above, abs=1.3), profile
             assert profile.memory_accuracy in (Accuracy.EXACT, Accuracy.PROCESS_EXACT)
+        cost_us = sorted(client.call("sleep", 0)[1] for _ in range(5))[2]
         worked, worked_us = client.call("burn", 150)
         slept, slept_us = client.call("sleep", 300)
 
     parts = worked.breakdown
     assert 150_000 <= parts.on_cpu_us <= worked_us
-    assert worked_us == pytest.approx(parts.on_cpu_us + parts.run_queue_us, rel=0.1)
+    # On an emulated machine: but for what a call takes there by itself.
+    in_doubt_us = max(0.1 * worked_us, 2 * cost_us)
+    assert worked_us == pytest.approx(parts.on_cpu_us + parts.run_queue_us, abs=in_doubt_us)
     assert 300_000 == pytest.approx(slept.breakdown.waiting_us, rel=0.1)
     assert slept_us >= 300_000
     assert (0, 0) == (slept.network_rx_bytes, slept.network_tx_bytes)
