@@ -103,15 +103,20 @@ RENEWAL = [("forget", 0), ("renew", 0), ("adopt", 0)]
 @settings(max_examples=1_000)
 @given(
     earlier=st.lists(Uses | Orders, max_size=12),
+    since=st.none() | st.lists(Uses, max_size=4),
     steps=st.lists(Uses | Orders, max_size=12),
-    in_order=st.booleans(),
 )
 def test_never_a_wrong_number(
-    earlier: list[tuple[str, int]], steps: list[tuple[str, int]], *, in_order: bool
+    earlier: list[tuple[str, int]],
+    since: list[tuple[str, int]] | None,
+    steps: list[tuple[str, int]],
 ) -> None:
-    """Exact is within 1 MiB, anything else is a bound: also where a renewal is torn by calls."""
+    """Exact is within 1 MiB, anything else is a bound: also where a renewal is torn by calls.
+
+    `since` is what was done after one in order; None: there was none.
+    """
     kernel = Kernel()
-    for step in [*earlier, *(RENEWAL if in_order else [])]:
+    for step in [*earlier, *(RENEWAL if since is not None else []), *(since or [])]:
         kernel.step(step)
     memory = read_memory(measure(kernel, steps))
 
@@ -162,6 +167,20 @@ def test_doubt_is_an_upper_bound(what: str, steps: list[tuple[str, int]], moved:
     memory = read_memory(measure(kernel, steps, moved))
 
     assert (Accuracy.UPPER_BOUND, kernel.lifetime) == (memory.accuracy, memory.peak), what
+
+
+def test_a_mark_remembers_the_call_before() -> None:
+    """Back to back, a smaller call leaves no trace on it: not claimed. A larger one does."""
+    kernel = Kernel()
+    for step in [("take", 90 * MIB), ("free", 1), *RENEWAL, ("take", 40 * MIB)]:
+        kernel.step(step)
+    kernel.charged.pop()
+    smaller = read_memory(measure(kernel, [("take", 5 * MIB)]))
+    kernel.charged.pop()
+    larger = read_memory(measure(kernel, [("take", 41 * MIB)]))
+
+    assert (Accuracy.UPPER_BOUND, kernel.lifetime) == (smaller.accuracy, smaller.peak)
+    assert (Accuracy.EXACT, kernel.total) == (larger.accuracy, larger.peak)
 
 
 def test_who_stays_is_not_overlooked() -> None:
