@@ -65,9 +65,11 @@ def may_have_had_children(readings: Readings) -> bool:
     before_count, after_count = _others(readings.before), _others(readings.after)
     if before_count is None or before_count != after_count:
         return True
-    # Who lives through the call may have taken memory in it; unknown in readings of earlier times.
-    at_start = parse_single(readings.before.get("pids.others_at_start", ""))
-    return at_start is not None and before_count > at_start
+    if "pids.others_at_start" not in readings.before:
+        return False  # readings of earlier times
+    # Who lives through the call may have taken memory in it.
+    at_start = parse_single(readings.before["pids.others_at_start"])
+    return at_start is None or before_count > at_start
 
 
 def read_page_cache(readings: Readings) -> Amount:

@@ -45,7 +45,7 @@ from tests.fakes.memory_inbox import MemoryInbox, MemoryStreams
 from tests.kernel.requirements import need, need_cgroup
 
 MIB = 1 << 20
-REST_S = (FREEZE_AFTER_MS + 150) / 1000
+REST_S = (FREEZE_AFTER_MS + 100) / 1000
 SOURCE = """
 import os
 
@@ -154,7 +154,7 @@ def started(folder: Path) -> Iterator[Turned]:
 
 
 def test_calls_with_pauses_are_exact(tmp_path: Path) -> None:
-    """1, 200, 5, 50, 1 MiB in children, 0.25 s apart; those back to back have a bound at least."""
+    """1, 200, 5, 50, 1 MiB in children, 0.2 s apart; those back to back have a bound at least."""
     sizes = (1, 200, 5, 50, 1)
     with started(tmp_path) as turned:
         turned.call(0)
