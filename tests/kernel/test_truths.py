@@ -102,7 +102,8 @@ def test_sleep() -> None:
         run = subject.call("sleep", 300)
 
     parts = assert_adds_up(run)
-    assert close_to(300_000) == parts.waiting_us
+    assert 300_000 <= run.truth["waiting_us"]
+    assert close_to(run.truth["waiting_us"]) == parts.waiting_us
     assert close_to(run.run_us) == parts.waiting_us + parts.on_cpu_us + parts.run_queue_us
     assert 0 == parts.throttled_us == parts.memory_pressure_us
     assert parts.block_io_us + parts.unattributed_us < 2_000
@@ -205,7 +206,9 @@ def test_cpu_after_the_answer() -> None:
         time.sleep(2)
         second = subject.call("sleep", 1)
 
-    assert close_to(400_000) == second.profile.cpu_after_answer_us
+    own_us = second.truth["own_cpu_us"]  # since the first answer
+    assert 400_000 <= own_us
+    assert close_to(own_us) == second.profile.cpu_after_answer_us + cpu_us(second)
     assert first.profile.cpu_after_answer_us < 20_000
     assert cpu_us(second) < 20_000
 
@@ -218,7 +221,8 @@ def test_all_in_one() -> None:
     parts = assert_adds_up(run)
     assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
     assert 150_000 <= parts.on_cpu_us <= cpu_us(run)
-    assert_asleep(150_000, parts)
+    assert 150_000 <= run.truth["waiting_us"]
+    assert_asleep(run.truth["waiting_us"], parts)
 
 
 @contextmanager
