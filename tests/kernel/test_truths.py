@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import asdict
 
+from executor.series import AFTER_MS, INTERVAL_MS
 from shared.events import Breakdown
 from tests.kernel.requirements import find_disk, need, need_cgroup
 from tests.kernel.subject import PERIOD_US, Run, Subject, started
@@ -60,10 +62,18 @@ def call_in_quiet(subject: Subject, function: str, *arguments: object) -> Run:
     """A call that others on this machine left alone: what several threads did is else a guess."""
     for _ in range(_QUIET_TRIES):
         run = subject.call(function, *arguments)
-        if run.profile.breakdown.run_queue_us <= max(run.run_us // 20, 2_000):
+        queued_us = run.profile.breakdown.run_queue_us
+        if queued_us <= max(run.run_us // 20, 2_000) and was_sampled_in_time(run):
             return run
         time.sleep(0.2)
     return pytest.skip(f"this machine is too busy: {run.profile.breakdown}")
+
+
+def was_sampled_in_time(run: Run) -> bool:
+    """Who takes the samples comes before all others: late, and this whole machine was stopped."""
+    series, interval_us = run.readings.series, INTERVAL_MS * 1_000
+    moments = [AFTER_MS * 1_000, *(series.at_us if series else ())]
+    return all(late - early <= 2 * interval_us for early, late in pairwise(moments))
 
 
 def cpu_us(run: Run) -> int:
