@@ -97,8 +97,8 @@ class Tail:
         return [
             GroupState(
                 place=place,
-                read=group["entries-read"],
-                lag=group["lag"],
+                read=group.get("entries-read"),
+                lag=group.get("lag"),
                 pending=group["pending"],
                 consumers_idle_ms=tuple(one["idle"] for one in idle)
                 if isinstance(idle, list)
