@@ -4,8 +4,9 @@ Not here: what is drawn. Places are in percent and lines in a stretched picture 
 dots keep their size from a phone to a wide screen. Colours are classes of `static/console.css`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
 
 from markupsafe import Markup, escape
 
@@ -71,7 +72,7 @@ class Chart:
     boxes: Sequence[Box] = ()
     lines: Sequence[Line] = ()
     dots: Sequence[Dot] = ()
-    marks: Sequence[Mark] = field(default=())
+    marks: Sequence[Mark] = ()
 
 
 def draw(chart: Chart) -> Markup:
@@ -129,10 +130,23 @@ def make_scale(highest: float, steps: int = 4) -> list[float]:
     return [step * number for number in range(count + 1)]
 
 
-def make_ticks(scale: Sequence[float], unit: str = "") -> list[Tick]:
-    """Texts along an axis that begins at 0; the unit stands at the highest."""
-    ticks = [Tick(value / scale[-1], f"{value:,g}") for value in scale]
+def make_ticks(scale: Sequence[float], unit: str = "", sign: str = "") -> list[Tick]:
+    """Texts along an axis that begins at 0; the unit stands at the highest, a sign at each."""
+    ticks = [Tick(value / scale[-1], f"{sign}{value:,g}") for value in scale]
     return [*ticks[:-1], Tick(1.0, f"{ticks[-1].text} {unit}".rstrip())]
+
+
+def make_decades(
+    lowest: float, highest: float, describe: Callable[[float], str]
+) -> tuple[list[Tick], Callable[[float], float]]:
+    """A logarithmic axis of whole powers of ten: its texts, and where a value lies on it."""
+    first, last = floor(log10(lowest)), ceil(log10(highest))
+    last = max(last, first + 1)
+    ticks = [
+        Tick((power - first) / (last - first), describe(10.0**power))
+        for power in range(first, last + 1)
+    ]
+    return ticks, lambda value: (log10(value) - first) / (last - first)
 
 
 def _percent(at: float) -> str:
@@ -191,9 +205,11 @@ def _draw_ticks(chart: Chart) -> Iterable[str]:
         yield _write("tick end", "0", _percent(1 - tick.at), tick.text, 'dx="-8" dy="4"')
     for tick in chart.right:
         yield _write("tick", "100%", _percent(1 - tick.at), tick.text, 'dx="8" dy="4"')
-    for tick in chart.below:
+    for number, tick in enumerate(chart.below):
         kind = "tick middle" if 0.02 < tick.at < 0.98 else "tick"
         kind += " end" if tick.at >= 0.98 else ""
+        # Every other one has no room on a phone.
+        kind += " extra" if number % 2 and number < len(chart.below) - 1 else ""
         yield _write(kind, _percent(tick.at), "100%", tick.text, 'dy="18"')
 
 

@@ -33,7 +33,7 @@ def draw_curve(report: Report) -> Markup:
             text=describe(report),
             height=260,
             left=charts.make_ticks(durations, "ms"),
-            right=charts.make_ticks(costs, "$"),
+            right=charts.make_ticks(costs, sign="$"),
             below=_draw_sizes(points, x),
             boxes=_draw_ranges(report, x),
             lines=[

@@ -3,7 +3,7 @@
 Not here: how they look (`templates/overview.html`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -66,8 +66,8 @@ def make_overview(projection: Projection, reading: Reading, settings: Settings) 
         cold=sum(bucket.cold for bucket in buckets),
         p50_us=find_percentile_us(lengths, 0.5),
         p99_us=find_percentile_us(lengths, 0.99),
-        savings_usd=sum(savings) if savings else None,
-        advised=sum(usd > 0 for usd in savings),
+        savings_usd=sum(savings),
+        advised=len(savings),
         backlog=count_backlog(projection.groups),
         backlog_max=settings.backlog_max,
         sandboxes=reading.sandboxes,
@@ -77,19 +77,20 @@ def make_overview(projection: Projection, reading: Reading, settings: Settings) 
         functions=functions[:_FUNCTIONS],
         functions_more=max(len(functions) - _FUNCTIONS, 0),
         recent=projection.list_recent(limit=_RECENT),
-        throughput=draw_throughput(buckets),
-        latency=draw_latency(buckets),
+        throughput=draw_throughput(zoom(buckets)),
+        latency=draw_latency(zoom(buckets)),
         skipped=projection.skipped,
     )
 
 
 def list_savings(functions: Iterable[Function]) -> list[float]:
-    """Dollars a month of each function whose advice is known and not followed yet."""
+    """Dollars a month of each function that would cost less if its advice were followed."""
     return [
-        function.advice.savings_monthly_usd or 0.0
+        usd
         for function in functions
         if function.advice is not None and function.limits is not None
         if function.advice.memory_mb != function.limits.memory_mb
+        if (usd := function.advice.savings_monthly_usd or 0.0) > 0
     ]
 
 
@@ -97,6 +98,12 @@ def estimate_rate(buckets: Sequence[Bucket], now_ms: int) -> float:
     """Results a second, over the newest bucket and the three before it."""
     seconds = 3 * _SECONDS + (now_ms - buckets[-1].begins_ms) / 1_000
     return sum(bucket.ended + bucket.unseen for bucket in buckets[-4:]) / seconds
+
+
+def zoom(buckets: Sequence[Bucket]) -> Sequence[Bucket]:
+    """All buckets, or the last third of them where nothing ended before."""
+    third = len(buckets) // 3
+    return buckets if any(one.ended + one.unseen for one in buckets[:-third]) else buckets[-third:]
 
 
 def draw_throughput(buckets: Sequence[Bucket]) -> Markup:
@@ -115,30 +122,30 @@ def draw_throughput(buckets: Sequence[Bucket]) -> Markup:
             boxes.append(charts.Box("failed", x, (0.0, failed / top), text))
     return charts.draw(
         charts.Chart(
-            text=f"Results a second, last 15 minutes; at most {describe_rate(max(rates))}",
+            text=f"Results a second, last {_count_minutes(buckets)} minutes; "
+            f"at most {describe_rate(max(rates))}",
             left=charts.make_ticks(scale, "/s"),
-            below=_draw_times(),
+            below=_draw_times(buckets),
             boxes=boxes,
         )
     )
 
 
 def draw_latency(buckets: Sequence[Bucket]) -> Markup:
-    """The median and the 99th percentile of each bucket; gaps where nothing ended."""
+    """The median and the 99th percentile of each bucket, by powers of ten; gaps are quiet times."""
     middles = [find_percentile_us(bucket.lengths, 0.5) for bucket in buckets]
     highs = [find_percentile_us(bucket.lengths, 0.99) for bucket in buckets]
-    scale = charts.make_scale(max((us / 1_000 for us in highs if us), default=0.0))
-    top = scale[-1] * 1_000
-    known = [us for us in highs if us]
+    known = [us for us in (*middles, *highs) if us] or [1_000.0, 100_000.0]
+    ticks, y = charts.make_decades(min(known), max(known), describe_decade)
+    told = describe_us(max(known)) if any(highs) else "unknown: nothing ended"
     return charts.draw(
         charts.Chart(
-            text=f"Latency, last 15 minutes; 99th percentile at most "
-            f"{describe_us(max(known)) if known else 'unknown'}",
-            left=charts.make_ticks(scale, "ms"),
-            below=_draw_times(),
-            lines=[*_join("p99", highs, top), *_join("p50", middles, top)],
+            text=f"Latency, last {_count_minutes(buckets)} minutes; 99th percentile at most {told}",
+            left=ticks,
+            below=_draw_times(buckets),
+            lines=[*_join("p99", highs, y), *_join("p50", middles, y)],
             dots=[
-                charts.Dot(kind, _middle(number), us / top, f"{kind} {describe_us(us)}")
+                charts.Dot(kind, _middle(number, values), y(us), f"{kind} {describe_us(us)}")
                 for kind, values in (("p99", highs), ("p50", middles))
                 for number, us in enumerate(values)
                 if us
@@ -147,30 +154,41 @@ def draw_latency(buckets: Sequence[Bucket]) -> Markup:
     )
 
 
-def _join(kind: str, values: Sequence[float | None], top: float) -> list[charts.Line]:
+def describe_decade(us: float) -> str:
+    """A power of ten, such as `10 ms`."""
+    if us < 1_000:
+        return f"{us:.0f} µs"
+    return f"{us / 1_000:.0f} ms" if us < 1_000_000 else f"{us / 1_000_000:.0f} s"
+
+
+def _join(
+    kind: str, values: Sequence[float | None], y: Callable[[float], float]
+) -> list[charts.Line]:
     """One line for each stretch without a gap."""
     lines: list[charts.Line] = []
     points: list[tuple[float, float]] = []
     for number, value in enumerate([*values, None]):
         if value is not None:
-            points.append((_middle(number), value / top))
+            points.append((_middle(number, values), y(value)))
         elif points:
             lines.append(charts.Line(kind, points))
             points = []
     return lines
 
 
-def _middle(number: int) -> float:
-    return (number + 0.5) / 60
+def _middle(number: int, values: Sequence[object]) -> float:
+    return (number + 0.5) / len(values)
 
 
-def _draw_times() -> list[charts.Tick]:
-    return [
-        charts.Tick(0.0, "15 min ago"),
-        charts.Tick(1 / 3, "10 min"),
-        charts.Tick(2 / 3, "5 min"),
-        charts.Tick(1.0, "now"),
-    ]
+def _count_minutes(buckets: Sequence[Bucket]) -> int:
+    return len(buckets) * BUCKET_MS // 60_000
+
+
+def _draw_times(buckets: Sequence[Bucket]) -> list[charts.Tick]:
+    minutes = _count_minutes(buckets)
+    step = 5 if minutes > 5 else 1
+    ticks = [charts.Tick(1 - ago / minutes, f"−{ago} min") for ago in range(minutes, 0, -step)]
+    return [*ticks, charts.Tick(1.0, "now")]
 
 
 def _tell(bucket: Bucket) -> str:

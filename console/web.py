@@ -183,6 +183,7 @@ def make_templates(assets: Mapping[str, bytes]) -> Environment:
         clock=words.describe_time,
         moment=words.describe_moment,
         json=words.describe_json,
+        bytes_of=bytes,
         cut=words.cut,
         spell=words.spell,
     )

@@ -34,13 +34,12 @@ def describe_bytes(amount: int | None) -> str:
 
 
 def describe_usd(usd: float | None) -> str:
-    """Dollars with cents; what is less than a cent says so."""
+    """Dollars with cents, with a real minus."""
     if usd is None:
         return NOTHING
-    sign = "−" if usd < 0 else ""
-    if 0 < abs(usd) < 0.01:
-        return f"{sign}< $0.01" if not sign else "> −$0.01"
-    return f"{sign}${abs(usd):,.2f}"
+    if abs(usd) < 0.005:
+        return "$0.00" if usd == 0 else "≈ $0.00"
+    return f"{'−' if usd < 0 else ''}${abs(usd):,.2f}"
 
 
 def describe_percent(percent: float | None) -> str:
