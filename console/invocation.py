@@ -31,7 +31,6 @@ from shared.events import (
     SandboxStopped,
 )
 
-
 E = TypeVar("E")
 
 
@@ -149,11 +148,14 @@ def _find_function(events: Sequence[Anything]) -> str:
     return ""
 
 
-def _say(event: Anything) -> str:
+def _say(event: Anything) -> str:  # noqa: C901, PLR0911 - a line for each type of event
+    """What it says in a few words."""
     match event:
         case InvocationRequested():
-            return f"{event.runtime} {event.handler}, {event.memory_mb} MB, "\
-                   f"time-out {describe_us(event.timeout_ms * 1_000)}"
+            return (
+                f"{event.runtime} {event.handler}, {event.memory_mb} MB, "
+                f"time-out {describe_us(event.timeout_ms * 1_000)}"
+            )
         case InvocationRejected():
             return f"{event.field}: {event.reason}"
         case InvocationFinished(execution=execution):

@@ -27,7 +27,7 @@ class Overview:
     """The page."""
 
     rate: float  # results a second in the last minute
-    ended: int  # in the window; likewise the next
+    ended: int  # looked at one by one, in the window; likewise the next two
     failed: int
     cold: int
     p50_us: float | None
@@ -61,7 +61,7 @@ def make_overview(projection: Projection, reading: Reading, settings: Settings) 
     functions = sorted(projection.functions.values(), key=lambda one: -one.invocations)
     return Overview(
         rate=estimate_rate(buckets, projection.read_at_ms),
-        ended=sum(bucket.ended + bucket.unseen for bucket in buckets),
+        ended=sum(bucket.ended for bucket in buckets),
         failed=sum(bucket.failed for bucket in buckets),
         cold=sum(bucket.cold for bucket in buckets),
         p50_us=find_percentile_us(lengths, 0.5),
@@ -187,7 +187,10 @@ def _count_minutes(buckets: Sequence[Bucket]) -> int:
 def _draw_times(buckets: Sequence[Bucket]) -> list[charts.Tick]:
     minutes = _count_minutes(buckets)
     step = 5 if minutes > 5 else 1
-    ticks = [charts.Tick(1 - ago / minutes, f"−{ago} min") for ago in range(minutes, 0, -step)]
+    ticks = [
+        charts.Tick(1 - ago / minutes, f"\N{MINUS SIGN}{ago} min")
+        for ago in range(minutes, 0, -step)
+    ]
     return [*ticks, charts.Tick(1.0, "now")]
 
 

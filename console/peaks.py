@@ -53,7 +53,9 @@ def draw_peaks(facts: Sequence[Facts]) -> Markup | None:
     )
 
 
-def _draw_limit(facts: Sequence[Facts], x: Callable[[int], float], top: float) -> list[tuple[float, float]]:
+def _draw_limit(
+    facts: Sequence[Facts], x: Callable[[int], float], top: float
+) -> list[tuple[float, float]]:
     points: list[tuple[float, float]] = [(0.0, facts[0].memory_mb / top)]
     for one in facts:
         if one.memory_mb / top != points[-1][1]:

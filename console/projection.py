@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from console.rows import Function, Invocation, Profiled, measure_total_us
 from console.window import Window, find_class
+from shared.dead_letters import Letter
 from shared.events import (
     Anything,
     CostModelRefreshed,
     DeadLettered,
-    Execution,
     InvocationFinished,
     InvocationProfiled,
     InvocationRejected,
@@ -29,10 +29,11 @@ from shared.events import (
     SandboxStopped,
     Start,
 )
-from shared.dead_letters import Letter
 from shared.tail import GroupState, Place
 from tuner.facts import has_run, read_facts
 
+Told = InvocationFinished | InvocationProfiled | InvocationTuned
+Step = InvocationRequested | InvocationRejected | Told | ResultPublished
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -68,27 +69,9 @@ class Projection:
     def apply(self, place: Place, entry_id: str, event: Anything) -> None:
         """One more event of the log."""
         match event:
-            case InvocationRequested() | InvocationRejected():
-                row = self._note(place, entry_id, event.invocation_id)
-                row.function_id = event.function_id
-                row.requested_at_ms = event.occurred_at_ms
-            case InvocationFinished(execution=execution):
-                self._finish(self._note(place, entry_id, event.invocation_id), event, execution)
-            case InvocationProfiled(execution=execution, profile=profile):
-                row = self._note(place, entry_id, event.invocation_id)
-                self._finish(row, event, execution)
-                _measure(row, profile)
-                self._remember_facts(entry_id, event)
-            case InvocationTuned(execution=execution, profile=profile):
-                row = self._note(place, entry_id, event.invocation_id)
-                self._finish(row, event, execution)
-                _measure(row, profile)
-                self._advise(event)
             case MemoryLimitChanged():
                 self._note(place, entry_id, event.invocation_id)
                 self.changes.append(event)
-            case ResultPublished():
-                self._note(place, entry_id, event.invocation_id)
             case SandboxStarted():
                 _keep(self.sandboxes, event.sandbox_id, event, SANDBOXES_MAX)
             case SandboxStopped():
@@ -98,6 +81,8 @@ class Projection:
             case DeadLettered():
                 letter = Letter(place.partition, entry_id, event)
                 _keep(self.letters, (place.partition, entry_id), letter, NOTES_MAX)
+            case _:
+                self._follow(self._note(place, entry_id, event.invocation_id), entry_id, event)
 
     def find_function(self, function_id: str) -> Function | None:
         """What is known of a function."""
@@ -123,15 +108,30 @@ class Projection:
         del row.entries[:-16]  # a request id may be used again when it was settled long ago
         return row
 
-    def _finish(
-        self,
-        row: Invocation,
-        event: InvocationFinished | InvocationProfiled | InvocationTuned,
-        execution: Execution,
-    ) -> None:
+    def _follow(self, row: Invocation, entry_id: str, event: Step) -> None:
+        """One more step of an invocation."""
+        match event:
+            case InvocationRequested() | InvocationRejected():
+                row.function_id = event.function_id
+                row.requested_at_ms = event.occurred_at_ms
+            case InvocationFinished():
+                self._finish(row, event)
+            case InvocationProfiled(profile=profile):
+                self._finish(row, event)
+                _measure(row, profile)
+                self._remember_facts(entry_id, event)
+            case InvocationTuned(profile=profile):
+                self._finish(row, event)
+                _measure(row, profile)
+                self._advise(event)
+            case ResultPublished():
+                pass  # that it lies there is all
+
+    def _finish(self, row: Invocation, event: Told) -> None:
         """The first event that tells how it ended counts; the later ones carry the same."""
         if row.ended_at_ms == event.occurred_at_ms and row.outcome is not None:
             return
+        execution = event.execution
         row.function_id = execution.function_id
         row.requested_at_ms = execution.requested_at_ms
         row.ended_at_ms = event.occurred_at_ms

@@ -70,6 +70,7 @@ class Reader:
 
     def _begin(self) -> int:
         """The newest entries of all streams, into an empty projection."""
+        self._tail.read_now_ms()  # what is known stays until there is something new to know
         with self._projection.lock:
             self._projection.reset()
         count = 0

@@ -18,6 +18,7 @@ from shared.topology import (
 )
 
 _BEHIND = 50  # entries; fewer are in passing
+_SILENT_MS_MIN = 10_000  # however short CLAIM_IDLE_MS is
 _DOES = {
     "executor": "runs what was accepted",
     "profiler": "reads the measurements",
@@ -69,8 +70,9 @@ def _judge(
     lag = None if None in lags else sum(one or 0 for one in lags)
     # A living consumer is heard of every second or so, and renews what it holds. One consumer is
     # in the group of every partition.
+    silent_ms = max(claim_idle_ms, _SILENT_MS_MIN)
     living = max(
-        (sum(idle_ms < claim_idle_ms for idle_ms in one.consumers_idle_ms) for one in groups),
+        (sum(idle_ms < silent_ms for idle_ms in one.consumers_idle_ms) for one in groups),
         default=0,
     )
     level, state = _describe(lag, living, waits.get(stream.group, ()))

@@ -76,17 +76,20 @@ class Web:
         return compress(request, response)(environ, start)
 
     def answer(self, request: Request) -> Response:
-        """To one request."""
+        """To one request. What has no secrets in it is there for everybody."""
         if request.path == "/healthz":
             return Response("well\n", mimetype="text/plain")
         if request.path.startswith("/static/"):
             return self._serve_asset(request.path.removeprefix("/static/"))
         if not self._access.admits(request.host, request.cookies.get(COOKIE, "")):
             return self._ask_for_token(request)
-        if request.method == "POST":
+        if request.method in {"GET", "HEAD"}:
+            return self._show(request)
+        if request.method == "POST" and request.path == "/dead/requeue":
             return self._change(request)
-        if request.method not in {"GET", "HEAD"}:
-            return self._say("This page can only be looked at.", 405)
+        return self._say("This can only be looked at.", 405)
+
+    def _show(self, request: Request) -> Response:
         if "token" in request.args:  # not left in the address for others to see
             return _go(_without_token(request))
         show = self._shown.get(request.path)
@@ -109,8 +112,6 @@ class Web:
 
     def _change(self, request: Request) -> Response:
         """The one thing that changes anything."""
-        if request.path != "/dead/requeue":
-            return self._say("This page can only be looked at.", 405)
         if not _comes_from_here(request):
             return self._say("This did not come from a page of the console.", 403)
         if not self._access.believes(request.form.get("key", "")):
@@ -122,17 +123,17 @@ class Web:
         if not self._access.token:
             text = f"The console answers as localhost, and not as {request.host}. "
             return self._say(text + "Set CONSOLE_TOKEN to use another name.", 421)
-        given = request.args.get("token", "")
+        given, to = request.args.get("token", ""), _without_token(request)
         if request.method == "POST":
             if request.path != "/enter" or not _comes_from_here(request):
                 return self._say("This did not come from a page of the console.", 403)
-            given = request.form.get("token", "").strip()
-        if not self._access.opens(given):
-            page = Page("enter.html", {"wrong": bool(given), "to": _without_token(request)}, 401)
-            return self._render(page)
-        to = request.form.get("to", "/") if request.method == "POST" else _without_token(request)
+            given, to = request.form.get("token", "").strip(), request.form.get("to", "/")
         # A path of this console; `//host` would lead elsewhere.
-        response = _go(to if to.startswith("/") and to[1:2] not in ("/", "\\") else "/")
+        if not to.startswith("/") or to[1:2] in {"/", "\\"} or to == "/enter":
+            to = "/"
+        if not self._access.opens(given):
+            return self._render(Page("enter.html", {"wrong": bool(given), "to": to}, 401))
+        response = _go(to)
         response.set_cookie(
             COOKIE,
             self._access.cookie,

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from markupsafe import Markup, escape
 
 _MIB = 1 << 20
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
 
 
 def describe_us(us: float | None) -> str:
@@ -39,7 +40,7 @@ def describe_usd(usd: float | None) -> str:
         return NOTHING
     if abs(usd) < 0.005:
         return "$0.00" if usd == 0 else "≈ $0.00"
-    return f"{'−' if usd < 0 else ''}${abs(usd):,.2f}"
+    return f"{_MINUS if usd < 0 else ''}${abs(usd):,.2f}"
 
 
 def describe_percent(percent: float | None) -> str:
@@ -47,7 +48,7 @@ def describe_percent(percent: float | None) -> str:
     if percent is None:
         return NOTHING
     text = f"{abs(percent):.0f}" if abs(percent) >= 10 else f"{abs(percent):.1f}"
-    return f"{'−' if percent < 0 and float(text) else ''}{text.removesuffix('.0')} %"
+    return f"{_MINUS if percent < 0 and float(text) else ''}{text.removesuffix('.0')} %"
 
 
 def describe_share(part: int, whole: int) -> str:
@@ -65,7 +66,7 @@ def describe_rate(per_second: float) -> str:
 def describe_time(at_ms: int | None) -> Markup:
     """The time of day in UTC, with the date for programs and for whoever points at it."""
     if not at_ms:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
     whole = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(whole, f"{at:%H:%M:%S}")
@@ -74,7 +75,7 @@ def describe_time(at_ms: int | None) -> Markup:
 def describe_moment(at_ms: int | None) -> Markup:
     """Date and time in UTC."""
     if not at_ms:
-        return Markup(NOTHING)
+        return escape(NOTHING)
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
     whole = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}">{}</time>').format(whole, f"{at:%Y-%m-%d %H:%M:%S}")

@@ -50,4 +50,5 @@ def put_back(log: Log, letter: Letter) -> str:
         raise NeverAnEntryError(
             "This was an SQS message and never an entry: send the message again, mended."
         )
-    return log.append_again(letter.event.stream, letter.partition, letter.event.payload)
+    entry_id: str = log.append_again(letter.event.stream, letter.partition, letter.event.payload)
+    return entry_id

@@ -1,6 +1,7 @@
 """A stack with a little history, made by real invocations: what the console's tests look at."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from local.stack import Stack
@@ -8,6 +9,7 @@ from shared.codec import encode
 from shared.events import MemoryLimitChanged
 from shared.topology import PROFILES, RECOMMENDATIONS, key
 from tests.e2e.client import Client
+from tuner.replay_schedule import refresh
 
 THUMB = """
 import time, hashlib
@@ -81,7 +83,7 @@ def change_limit(client: Client) -> None:
     client.redis.xadd(key(RECOMMENDATIONS, 0), {"event": encode(change)})
 
 
-def bury(stack: Stack, client: Client) -> str:
+def bury(client: Client) -> str:
     """An entry that no tuner can read; the id of its dead letter."""
     redis: Any = client.redis
     redis.xadd(key(PROFILES, 0), {"event": '{"invocation_id":"thumb-003","broken":'})
@@ -89,5 +91,27 @@ def bury(stack: Stack, client: Client) -> str:
     while not (letters := redis.xrange("{hearth:0}:dead")):
         assert time.monotonic() < deadline, "nothing was buried"
         time.sleep(0.05)
-    assert stack.settings.partitions == 1
     return str(letters[0][0])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A stack with its history, and where its console is."""
+
+    stack: Stack
+    client: Client
+    letter: str
+
+    @property
+    def address(self) -> str:
+        """Of the console."""
+        return f"http://127.0.0.1:{self.stack.settings.console_port}"
+
+
+def make_scene(stack: Stack, client: Client) -> Scene:
+    """Everything that the pages show."""
+    play(client)
+    change_limit(client)
+    letter = bury(client)
+    refresh(stack.settings)
+    return Scene(stack, client, letter)
