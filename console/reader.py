@@ -135,7 +135,7 @@ def _count_published(groups: list[GroupState]) -> int | None:
     total = 0
     for group in groups:
         if group.place.stream is PUBLICATIONS:
-            if group.read is None or group.lag is None:
+            if group.lag is None:
                 return None
-            total += group.read + group.lag
+            total += (group.read or 0) + group.lag  # None read: nobody has begun
     return total

@@ -122,14 +122,14 @@ class Web:
         """The door. A right token is answered with the cookie and the address without it."""
         if not self._access.token:
             text = f"The console answers as localhost, and not as {request.host}. "
-            return self._say(text + "Set CONSOLE_TOKEN to use another name.", 421)
+            return _refuse(text + "Set CONSOLE_TOKEN to use another name.", 421)
         given, to = request.args.get("token", ""), _without_token(request)
         if request.method == "POST":
             if request.path != "/enter" or not _comes_from_here(request):
-                return self._say("This did not come from a page of the console.", 403)
+                return _refuse("This did not come from a page of the console.", 403)
             given, to = request.form.get("token", "").strip(), request.form.get("to", "/")
         # A path of this console; `//host` would lead elsewhere.
-        if not to.startswith("/") or to[1:2] in {"/", "\\"} or to == "/enter":
+        if not to.isprintable() or to[:1] != "/" or to[1:2] in {"/", "\\"} or to == "/enter":
             to = "/"
         if not self._access.opens(given):
             return self._render(Page("enter.html", {"wrong": bool(given), "to": to}, 401))
@@ -211,6 +211,11 @@ def _comes_from_here(request: Request) -> bool:
 def _without_token(request: Request) -> str:
     query = {name: value for name, value in request.args.items() if name != "token"}
     return address(request.path, **query)
+
+
+def _refuse(text: str, status: int) -> Response:
+    """To whoever may not see anything."""
+    return Response(f"{text}\n", status=status, mimetype="text/plain")
 
 
 def _go(to: str) -> Response:

@@ -1,4 +1,4 @@
-"""axe-core, the checker of accessibility: installed once from npm into build/, pinned by its hash."""
+"""axe-core, the checker of accessibility: from npm into build/, once, pinned by its hash."""
 
 import subprocess
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""The console where something is wrong: nothing there yet, no Redis, hostile data, uninvited guests."""
+"""The console on a bad day: nothing there yet, no Redis, hostile data, uninvited guests."""
 
 import re
 from http.client import HTTPConnection

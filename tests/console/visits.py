@@ -23,7 +23,10 @@ class Visit:
         self.page.set_default_timeout(SECONDS * 1_000)
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("response", lambda answer: self.answers.append(answer))
+        self.page.on("response", self._keep)
+
+    def _keep(self, answer: Response) -> None:
+        self.answers.append(answer)
 
     def open(self, address: str) -> Page:
         """Go there; what an earlier page transferred is forgotten."""
