@@ -95,8 +95,8 @@ def make_events(number: int) -> list[Any]:
     return [
         InvocationRequested(
             event_id=f"a{number}", invocation_id=name, causation_id="m", occurred_at_ms=NOW_MS,
-            function_id="thumb", runtime=Runtime.PYTHON, handler="h", code=Code(bucket="b", key="k"),
-            memory_mb=256, timeout_ms=1_000,
+            function_id="thumb", runtime=Runtime.PYTHON, handler="h",
+            code=Code(bucket="b", key="k"), memory_mb=256, timeout_ms=1_000,
         ),
         InvocationFinished(event_id=f"b{number}", execution=execution, **header),
         InvocationProfiled(event_id=f"c{number}", **rest, **header),
