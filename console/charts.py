@@ -209,7 +209,7 @@ def _draw_ticks(chart: Chart) -> Iterable[str]:
         kind = "tick middle" if 0.02 < tick.at < 0.98 else "tick"
         kind += " end" if tick.at >= 0.98 else ""
         # Every other one has no room on a phone.
-        kind += " extra" if number % 2 and number < len(chart.below) - 1 else ""
+        kind += " extra" if (len(chart.below) - 1 - number) % 2 and number else ""
         yield _write(kind, _percent(tick.at), "100%", tick.text, 'dy="18"')
 
 

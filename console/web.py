@@ -26,6 +26,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _COMPRESSED_BYTES_MIN = 500
 _FORM_BYTES_MAX = 16_384
 _COOKIE_SECONDS = 30 * 86_400
+_FOLLOW = "X-Hearth-Follow"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -107,6 +108,10 @@ class Web:
         if page.document is not None:
             return Response(page.document, mimetype="application/json")
         response = self._render(page)
+        if _FOLLOW in request.headers:
+            # For the page's own script; the browser would note each other status as an error.
+            response.headers[_FOLLOW] = str(response.status_code)
+            response.status_code = 200
         response.add_etag()
         return response.make_conditional(request)
 
@@ -182,6 +187,7 @@ def make_templates(assets: Mapping[str, bytes]) -> Environment:
         percent=words.describe_percent,
         rate=words.describe_rate,
         clock=words.describe_time,
+        instant=words.describe_instant,
         moment=words.describe_moment,
         json=words.describe_json,
         bytes_of=bytes,

@@ -19,7 +19,7 @@ def describe_us(us: float | None) -> str:
     if us < 1_000_000:
         return f"{_round(us / 1_000)} ms"
     if us < 60_000_000:
-        return f"{us / 1_000_000:.2f} s"
+        return f"{_round(us / 1_000_000)} s"
     return f"{us // 60_000_000:.0f} min {us % 60_000_000 / 1_000_000:.0f} s"
 
 
@@ -79,6 +79,13 @@ def describe_moment(at_ms: int | None) -> Markup:
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
     whole = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Markup('<time datetime="{}">{}</time>').format(whole, f"{at:%Y-%m-%d %H:%M:%S}")
+
+
+def describe_instant(at_ms: int) -> Markup:
+    """The same with milliseconds."""
+    whole = datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
+    text = whole.replace("+00:00", "")
+    return Markup('<time datetime="{}Z">{}</time>').format(text, text.replace("T", " "))
 
 
 def describe_json(payload: bytes) -> str:

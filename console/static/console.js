@@ -132,7 +132,8 @@ function update(text) {
 async function look() {
   if (document.hidden) return;
   try {
-    const headers = tag ? { "If-None-Match": tag } : {};
+    const headers = { "X-Hearth-Follow": "1" };
+    if (tag) headers["If-None-Match"] = tag;
     const answer = await fetch(location.pathname + location.search, {
       headers,
       cache: "no-store",
@@ -143,7 +144,7 @@ async function look() {
       return;
     }
     if (answer.status === 304) say("live", "good");
-    else if (answer.status === 503) say("waiting for Redis", "bad");
+    else if (answer.headers.get("X-Hearth-Follow") === "503") say("waiting for Redis", "bad");
     else {
       tag = answer.headers.get("ETag");
       update(await answer.text());
