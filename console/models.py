@@ -4,11 +4,12 @@ Not here: replaying (`tuner.refresh`).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from console.projection import Projection
-from shared.events import MemoryLimitChanged
+from shared.events import Limits, MemoryLimitChanged
 from tuner.adviser import Adviser
-from tuner.report import make_report
+from tuner.report import Report, make_report
 from tuner.state import FunctionState, resume
 
 
@@ -40,10 +41,9 @@ def make_replays(projection: Projection, adviser: Adviser, replay_cron: str) -> 
     """The caller holds the lock."""
     models = []
     for event in reversed(projection.models.values()):
-        state = resume(event.state)
         function = projection.find_function(event.function_id)
         limits = function.limits if function else None
-        report = make_report(event.function_id, state, limits, adviser) if limits else None
+        state, report = conclude(event.function_id, event.state, limits, adviser)
         models.append(
             Model(
                 function_id=event.function_id,
@@ -58,6 +58,15 @@ def make_replays(projection: Projection, adviser: Adviser, replay_cron: str) -> 
             )
         )
     return ReplaysPage(models, list(reversed(projection.changes)), replay_cron)
+
+
+@lru_cache(maxsize=512)
+def conclude(
+    function_id: str, saved: bytes, limits: Limits | None, adviser: Adviser
+) -> tuple[FunctionState, Report | None]:
+    """A model and what it says under these limits; kept, since models seldom change."""
+    state = resume(saved)
+    return state, make_report(function_id, state, limits, adviser) if limits else None
 
 
 def _list_sizes(state: FunctionState) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from console.function import make_function
+from console.function import Folds, make_function, take
 from console.gauges import Gauges
 from console.invocation import make_invocation
 from console.models import make_replays
@@ -60,6 +60,7 @@ class Pages:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._projection = sources.projection
+        self._folds = Folds()
         self._requeued: dict[tuple[int, str], str] = {}  # new entry ids, by letter
 
     def state(self) -> dict[str, Any]:
@@ -83,9 +84,10 @@ class Pages:
         """One function."""
         function_id = query.get("id", "")
         with self._projection.lock:
-            view = make_function(self._projection, function_id, self._sources.adviser)
-        if view is None:
+            taken = take(self._projection, function_id)
+        if taken is None:
             return missing("function", function_id)
+        view = make_function(taken, self._sources.adviser, self._folds)
         return Page("function.html", {"view": view})
 
     def invocation(self, query: Mapping[str, str]) -> Page:

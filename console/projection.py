@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict, deque
 from typing import TypeVar
 
-from console.rows import Function, Invocation, Profiled, measure_total_us
+from console.rows import Function, Invocation, Profiled, measure_total_us, read_order
 from console.window import Window, find_class
 from shared.dead_letters import Letter
 from shared.events import (
@@ -53,10 +53,12 @@ class Projection:
         self.read_at_ms = 0  # Redis's clock at the last read
         self.skipped = 0  # entries that went by too fast to be looked at
         self.groups: list[GroupState] = []
+        self.generation = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget what was folded: the log is read anew from its end."""
+        self.generation += 1
         self.window = Window()
         self.invocations: OrderedDict[str, Invocation] = OrderedDict()
         self.functions: OrderedDict[str, Function] = OrderedDict()
@@ -165,8 +167,7 @@ class Projection:
 
     def _remember_facts(self, entry_id: str, event: InvocationProfiled) -> None:
         if has_run(event):
-            milliseconds, _, number = entry_id.partition("-")
-            order = (int(milliseconds), int(number))
+            order = read_order(entry_id)
             request_id, function_id = event.invocation_id, event.execution.function_id
             self.profiled.append(Profiled(order, function_id, request_id, read_facts(event)))
 

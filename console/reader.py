@@ -9,6 +9,7 @@ may not take from the stages what they need.
 
 import logging
 import threading
+import time
 
 from console.projection import Projection
 from shared.backoff import Backoff
@@ -25,6 +26,7 @@ BACKFILL_BYTES = 8 << 20
 _PIECE = 50  # an event has up to 256 KiB
 _TURN_ENTRIES = 100
 _TURN_SECONDS = 0.2
+_TELL_SECONDS = 0.9  # once in a turn of an idle log
 _BLOCK_MS = 1_000
 
 
@@ -37,6 +39,7 @@ class Reader:
         self._positions: dict[Place, str] = {}
         self._published: int | None = None  # results, as Redis counts them
         self._seen = 0  # of them, one by one
+        self._told_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until `stop`; without Redis wait, say so and begin anew."""
@@ -57,15 +60,14 @@ class Reader:
         if not self._positions:
             return self._begin()
         found = self._tail.wait(self._positions, _TURN_ENTRIES, _BLOCK_MS)
-        groups, now_ms = self._tail.read_groups(), self._tail.read_now_ms()
         for place, entries in found.items():
             if len(entries) >= _TURN_ENTRIES:  # there may be more: the newest are what counts
                 last = f"({self._positions[place]}"
                 found[place] = self._tail.newest(place, _TURN_ENTRIES, after=last)[::-1]
         with self._projection.lock:
             count = sum(self._fold(place, entries) for place, entries in found.items())
-            self._count_unseen(groups, now_ms)
-        self._tell(groups, now_ms)
+        if time.monotonic() - self._told_at >= _TELL_SECONDS:
+            self._tell()
         return count
 
     def _begin(self) -> int:
@@ -79,14 +81,17 @@ class Reader:
             with self._projection.lock:
                 self._positions[place] = "0-0"
                 count += self._fold(place, entries)
-        groups, now_ms = self._tail.read_groups(), self._tail.read_now_ms()
-        self._published, self._seen = _count_published(groups), 0
-        self._tell(groups, now_ms)
+        self._published = None
+        self._tell()
         log_event(LOG, "console.reading", entries=count)
         return count
 
-    def _tell(self, groups: list[GroupState], now_ms: int) -> None:
+    def _tell(self) -> None:
+        """How the stages are, how many results there were, and the time."""
+        groups, now_ms = self._tail.read_groups(), self._tail.read_now_ms()
+        self._told_at = time.monotonic()
         with self._projection.lock:
+            self._count_unseen(groups, now_ms)
             self._projection.groups = groups
             self._projection.read_at_ms = now_ms
             self._projection.problem = ""

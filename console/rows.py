@@ -12,6 +12,8 @@ from shared.events import Accuracy, Advice, Limits, Outcome, Phases, Runtime, St
 from shared.tail import Place
 from tuner.facts import Facts
 
+Order = tuple[int, int]  # the two numbers of an entry id, which sort as the log does
+
 
 class Invocation(Struct):
     """One line of a list, and where its events lie."""
@@ -49,7 +51,7 @@ class Function(Struct):
 class Profiled(NamedTuple):
     """One fact of the tuner's, and what it is of."""
 
-    order: tuple[int, int]  # of its entry in `profiles`
+    order: Order  # of its entry in `profiles`
     function_id: str
     request_id: str
     facts: Facts
@@ -58,3 +60,9 @@ class Profiled(NamedTuple):
 def measure_total_us(phases: Phases) -> int:
     """From the request's append to the answer, output files included."""
     return sum(max(getattr(phases, name), 0) for name in phases.__struct_fields__)
+
+
+def read_order(entry_id: str) -> Order:
+    """Of an entry id."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)

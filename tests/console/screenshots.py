@@ -16,7 +16,7 @@ from tests.fixtures_stack import stack_maker
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURES = (
     ("console-overview.png", "/", "light", 900),
-    ("console-function.png", "/function?id=thumb", "dark", 900),
+    ("console-invocation.png", "/invocation?id=report-1", "dark", 900),
 )
 _CALLS = 60
 

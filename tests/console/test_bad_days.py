@@ -154,6 +154,7 @@ def test_what_did_not_change_is_not_sent_again(
 ) -> None:
     """A page that is asked for with its tag."""
     address = make_console(redis_server)
+    wait_for(lambda: "not been read" not in ask(address, "/dead")[2])
     _, headers, _ = ask(address, "/dead")
     status, _, text = ask(address, "/dead", If_None_Match=headers["ETag"])
 

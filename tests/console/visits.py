@@ -34,9 +34,13 @@ class Visit:
         self.page.goto(address)
         return self.page
 
-    def count_bytes(self) -> int:
-        """What was transferred since `open`, heads included."""
-        sizes = [answer.request.sizes() for answer in self.answers]
+    def count_bytes(self, *, assets: bool) -> int:
+        """What was transferred since `open`, heads included: of the assets, or of all else."""
+        sizes = [
+            answer.request.sizes()
+            for answer in self.answers
+            if assets == ("/static/" in answer.url)
+        ]
         return sum(one["responseBodySize"] + one["responseHeadersSize"] for one in sizes)
 
 
