@@ -38,6 +38,7 @@ PROCESSES = {
     "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
     "metrics": "shared.metrics_server",
+    "console": "console.process",
 }
 # In the order in which one meets them. Imported when asked for: eight processes need none of them.
 COMMANDS = {
@@ -167,6 +168,9 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
     if process == "tuner":
         error = importlib.import_module("tuner.price_lists").PriceBookError
         return (error,)
+    if process == "console":
+        error = importlib.import_module("console.process").ConsoleError
+        return (error, importlib.import_module("tuner.price_lists").PriceBookError)
     if process == "replay":
         error = importlib.import_module("tuner.replay_schedule").ReplayCronError
         return (error,)
