@@ -175,7 +175,7 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
 
 def _announce(settings: Settings, process: str, folder: Path) -> None:
     metrics = importlib.import_module("shared.metrics")
-    metrics.STARTED.labels(process).set_to_current_time()
+    metrics.begin(process)
     if settings.metrics_own:
         server = importlib.import_module("shared.metrics_server").make_server(settings, folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()

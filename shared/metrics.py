@@ -198,6 +198,40 @@ TRACES = Counter(
 )
 
 
+def begin(process: str) -> None:
+    """Show 0 for what a process may count: of a series that begins at 1 no rise is seen."""
+    STARTED.labels(process).set_to_current_time()
+    if process == "replay":
+        for outcome in ("refreshed", "skipped", "failed"):
+            REPLAYS.labels(outcome)
+    elif process == "traces":
+        for outcome in ("exported", "failed"):
+            TRACES.labels(outcome)
+    elif process in {"ingest", "executor", "profiler", "tuner", "publisher"}:
+        for counter in (HANDLED, CLAIMED, DEAD_LETTERED):
+            counter.labels(process)
+        for outcome in ("committed", "fenced"):
+            COMMITS.labels(process, outcome)
+        _BEGINNINGS.get(process, lambda: None)()
+
+
+def _begin_executor() -> None:
+    for outcome in ("hit", "miss"):
+        CODE_LOOKUPS.labels(outcome)
+    for direction in ("in", "out"):
+        STREAMED.labels(direction)
+    for kind in ("output", "log", "file", "listing"):
+        UPLOADS.labels(kind)
+
+
+def _begin_tuner() -> None:
+    for action in ("advice", "safety", "roll_back"):
+        LIMIT_CHANGES.labels(action)
+
+
+_BEGINNINGS = {"executor": _begin_executor, "tuner": _begin_tuner}
+
+
 # Looking a label up costs more than counting, so the path of an invocation does it once a value.
 
 

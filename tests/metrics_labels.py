@@ -6,7 +6,9 @@ Not derived from what ran: a value that is missing here makes a test fail.
 from shared.events import FindingKind, Outcome, Runtime
 from shared.topology import STREAMS
 
-STAGES = ("ingest", "executor", "profiler", "tuner", "publisher", "replay", "traces", "metrics")
+STAGES = (
+    "local", "ingest", "executor", "profiler", "tuner", "publisher", "replay", "traces",
+)  # fmt: skip
 _OUTCOMES = {one.value for one in Outcome}
 _OPERATIONS = (
     "GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload",

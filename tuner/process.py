@@ -102,6 +102,7 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
         except LogUnavailableError as error:
             backoff.wait(stop, error)
     log_event(LOG, "tuner.lead_ended", fenced=inbox.fenced)
+    metrics.SAVINGS.set(0.0)  # another tells them now
     inbox.close()
     with suppress(LogUnavailableError):  # then it runs out by itself
         log.resign(STAGE, consumer)
