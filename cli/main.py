@@ -38,6 +38,7 @@ PROCESSES = {
     "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
     "metrics": "shared.metrics_server",
+    "traces": "traces.process",
 }
 # In the order in which one meets them. Imported when asked for: eight processes need none of them.
 COMMANDS = {
@@ -166,6 +167,9 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
         return (error,)
     if process == "tuner":
         error = importlib.import_module("tuner.price_lists").PriceBookError
+        return (error,)
+    if process == "traces":
+        error = importlib.import_module("traces.process").TracesError
         return (error,)
     if process == "replay":
         error = importlib.import_module("tuner.replay_schedule").ReplayCronError

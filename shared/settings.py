@@ -86,6 +86,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_port: Port = 8000
     metrics_own: bool = False
     metrics_bind: str = "127.0.0.1"
+    otel_exporter_otlp_endpoint: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
