@@ -70,7 +70,7 @@ def observed(make_stack: MakeStack, tmp_path: Path) -> Iterator[tuple[Prometheus
     try:
         yield Prometheus(port), stack, client
     finally:
-        process.terminate()
+        process.kill()  # nobody wants its data
         process.wait(20)
 
 
@@ -117,9 +117,19 @@ def find_unlisted(prometheus: Prometheus) -> set[tuple[str, str, str]]:
     return unlisted
 
 
+def complain(stack: Stack) -> bytes:
+    """What promtool says of the endpoint's names and help texts."""
+    url = f"http://127.0.0.1:{stack.settings.metrics_port}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text: bytes = answer.read()
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=text, capture_output=True, check=False)
+    return done.stdout + done.stderr
+
+
 def test_every_panel_shows_something(observed: tuple[Prometheus, Stack, Client]) -> None:
     """After a few invocations no query of the dashboard is empty, and no label is a surprise."""
-    prometheus, _, client = observed
+    prometheus, stack, client = observed
     wait_until_scraped(prometheus)
     client.deploy("busy", {"main.py": BUSY})
     for number in range(6):
@@ -132,6 +142,7 @@ def test_every_panel_shows_something(observed: tuple[Prometheus, Stack, Client])
 
     assert [] == empty
     assert set() == find_unlisted(prometheus)
+    assert b"" == complain(stack)
     rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert {"ok"} == {rule["health"] for rule in rules}
     assert [] == [rule["name"] for rule in rules if rule.get("state") == "firing"]

@@ -157,6 +157,9 @@ def test_every_stage_scales_within_reason() -> None:
         assert {"name": name} == spec["scaleTargetRef"]
         assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
     assert load(configured("hearth")).partitions + 1 == scaled["tuner"]["maxReplicaCount"]
+    executor = scaled["executor"]
+    asked = int(executor["triggers"][0]["metadata"]["lagCount"]) * executor["maxReplicaCount"]
+    assert asked <= load(configured("hearth")).backlog_max
 
 
 def test_keda_is_given_what_the_secret_has() -> None:
