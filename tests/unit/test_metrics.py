@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from math import prod
 
 import pytest
@@ -80,3 +81,10 @@ def test_promtool_finds_nothing_to_say() -> None:
 def test_a_call_to_aws_has_one_outcome(status: int, code: str, outcome: str) -> None:
     """What was refused is our doing, what failed is theirs; an unchanged object is neither."""
     assert decide_outcome(status, code) == outcome
+
+
+def test_the_commands_know_no_metrics_before_the_settings() -> None:
+    """prometheus_client looks for the folder of the host's processes when it is first imported."""
+    program = "import sys, cli.main; sys.exit('prometheus_client' in sys.modules)"
+
+    assert 0 == subprocess.run([sys.executable, "-c", program], check=False).returncode
