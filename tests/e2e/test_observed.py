@@ -1,4 +1,4 @@
-"""Real Prometheus scrapes the running stack; dashboard and rules ask it for what is there."""
+"""One running stack, looked at by real Prometheus and by a receiver of traces."""
 
 import json
 import re
@@ -8,6 +8,8 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ import pytest
 
 from local.stack import PROCESSES, Stack, find_free_ports
 from tests.e2e.client import Client
-from tests.fixtures_stack import MakeStack
+from tests.fixtures_stack import stack_maker
 from tests.metrics_labels import values_of
+from tests.otlp_receiver import Receiver, running_receiver
 from tests.requirements import need
+from traces.spans import derive_trace_id
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+SENDER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 BUSY = """
 import os, sys
 def handler(event, context):
@@ -48,27 +53,49 @@ class Prometheus:
         return found
 
 
-@pytest.fixture
-def observed(make_stack: MakeStack, tmp_path: Path) -> Iterator[tuple[Prometheus, Stack, Client]]:
+@dataclass(frozen=True)
+class Observed:
+    """A running stack and who looks at it."""
+
+    prometheus: Prometheus
+    stack: Stack
+    client: Client
+    receiver: Receiver
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     """A whole stack with the files of deploy/prometheus, scraped more often than they say."""
     need(shutil.which("prometheus") is not None, "prometheus is missing: scripts/setup --test")
-    stack, client = make_stack(*PROCESSES, "replay", METRICS_OWN="false")
+    folder = tmp_path_factory.mktemp("observed")
+    with stack_maker(folder) as make_stack, running_receiver() as receiver:
+        endpoint = f"http://127.0.0.1:{receiver.server.server_port}"
+        stack, client = make_stack(
+            *PROCESSES, "replay", "traces", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint
+        )
+        with running_prometheus(folder, stack) as prometheus:
+            yield Observed(prometheus, stack, client, receiver)
+
+
+@contextmanager
+def running_prometheus(folder: Path, stack: Stack) -> Iterator[Prometheus]:
+    """A server on a free port that scrapes the stack."""
     (port,) = find_free_ports(1)
     config = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
     config = config.replace("127.0.0.1:8000", f"127.0.0.1:{stack.settings.metrics_port}")
-    (tmp_path / "prometheus.yml").write_text(config.replace("15s", "1s"))
-    shutil.copy(DEPLOY / "prometheus" / "rules.yml", tmp_path)
-    with (tmp_path / "prometheus.log").open("w") as log:
+    (folder / "prometheus.yml").write_text(config.replace("15s", "1s"))
+    shutil.copy(DEPLOY / "prometheus" / "rules.yml", folder)
+    with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
-                "prometheus", f"--config.file={tmp_path}/prometheus.yml",
-                f"--storage.tsdb.path={tmp_path}/data",
+                "prometheus", f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
             stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        yield Prometheus(port), stack, client
+        yield Prometheus(port)
     finally:
         process.kill()  # nobody wants its data
         process.wait(20)
@@ -127,9 +154,9 @@ def complain(stack: Stack) -> bytes:
     return done.stdout + done.stderr
 
 
-def test_every_panel_shows_something(observed: tuple[Prometheus, Stack, Client]) -> None:
+def test_every_panel_shows_something(observed: Observed) -> None:
     """After a few invocations no query of the dashboard is empty, and no label is a surprise."""
-    prometheus, stack, client = observed
+    prometheus, client = observed.prometheus, observed.client
     wait_until_scraped(prometheus)
     client.deploy("busy", {"main.py": BUSY})
     for number in range(6):
@@ -142,7 +169,45 @@ def test_every_panel_shows_something(observed: tuple[Prometheus, Stack, Client])
 
     assert [] == empty
     assert set() == find_unlisted(prometheus)
-    assert b"" == complain(stack)
+    assert b"" == complain(observed.stack)
     rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert {"ok"} == {rule["health"] for rule in rules}
     assert [] == [rule["name"] for rule in rules if rule.get("state") == "firing"]
+
+
+def test_an_invocation_is_one_trace(observed: Observed) -> None:
+    """Through all stages, with its phases; a sender's trace goes on; a refusal loses nothing."""
+    client, receiver = observed.client, observed.receiver
+    slow = "import time\ndef handler(event, context):\n    time.sleep(0.05)\n    return 1 / event\n"
+    client.deploy("slow", {"main.py": slow})
+
+    client.invoke("traced-1", "slow", input=1)
+    client.invoke("traced-2", "slow", input=0, traceparent=SENDER)
+    client.invoke("traced-3", "slow", input=1, traceparent=SENDER[:-2] + "00")  # not sampled
+    client.invoke("traced-4", "slow", input=1)
+    wanted = [derive_trace_id(f"traced-{number}").to_bytes(16) for number in (1, 4)]
+    traces = receiver.wait([*wanted, bytes.fromhex(SENDER[3:35])])
+
+    of_first = traces[derive_trace_id("traced-1").to_bytes(16)]
+    of_second = traces[bytes.fromhex(SENDER[3:35])]
+    assert derive_trace_id("traced-3").to_bytes(16) not in traces
+    assert "traced-3" not in str(of_second)
+    assert {"hearth"} == receiver.services
+    assert {
+        "invocation slow",
+        "queued",
+        "sandbox",
+        "init",
+        "run",
+        "profile",
+        "tune",
+        "publish",
+    } <= (set(of_first))
+    assert "sandbox" not in of_second
+    assert bytes.fromhex(SENDER[36:52]) == of_second["invocation slow"].parent_span_id
+    assert "ZeroDivisionError" in of_second["run"].status.message
+    root, run = of_first["invocation slow"], of_first["run"]
+    assert root.span_id == run.parent_span_id
+    assert 50_000_000 < run.end_time_unix_nano - run.start_time_unix_nano < 5_000_000_000
+    assert root.start_time_unix_nano <= run.start_time_unix_nano
+    assert run.end_time_unix_nano <= root.end_time_unix_nano
