@@ -37,6 +37,7 @@ from executor.seat import Seat, read_head
 from executor.supply import Receivers, Supply
 from executor.transfers import fail_too_large
 from executor.watch import Watch
+from shared import metrics
 from shared.events import (
     Failure,
     InvocationRejected,
@@ -129,6 +130,7 @@ class Executor:
         if self.supply.is_calm:
             self.supply.end_calm()
         self._guard.look(self._watch.seats)
+        self._ledger.tell()
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -257,7 +259,11 @@ class Executor:
             self._end(seat, ending, destroy="init_failed")
             return
         seat.initialised = True
-        self.supply.pool.record_cold(seat.key, (invocation.sandbox_us + invocation.init_us) / 1_000)
+        start_us = invocation.sandbox_us + invocation.init_us
+        self.supply.pool.record_cold(seat.key, start_us / 1_000)
+        runtime = invocation.request.runtime.value
+        start_duration = metrics.START_DURATION.labels(runtime, invocation.kind_of_start)
+        start_duration.observe(start_us / 1e6)
         seat.limit_cpu()
         self._call(seat, invocation)
 

@@ -165,7 +165,8 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything: who brings work in first, what all stand on last."""
-        self.terminate(["console", *STAGES, "metrics", "local"])
+        others = dict.fromkeys(name for name, _ in self.processes if name not in PROCESSES)
+        self.terminate([*STAGES, *others, "metrics", "local"])
 
     def __enter__(self) -> Self:
         return self

@@ -89,6 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     console_port: Port = 8001
     console_bind: str = "127.0.0.1"
     console_token: str = ""
+    otel_exporter_otlp_endpoint: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

@@ -8,6 +8,7 @@ means that somebody else leads: the state is dropped and folded anew.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -39,13 +40,14 @@ LOG = logging.getLogger(__name__)
 STAGE = "tuner"
 
 
-class Counter:
-    """The tuner at the edge: what it advises shows in the metrics."""
+class Counting:
+    """The tuner at the edge: what it advises shows in the metrics, once a batch."""
 
     def __init__(self, tuner: Tuner) -> None:
         self._tuner = tuner
         self._savings_usd: dict[str, float] = {}  # a month, by function
         self._total_usd = 0.0
+        self._findings: Counter[str] = Counter()
 
     def handle(self, event: Anything) -> Sequence[Event]:
         """As the tuner."""
@@ -59,10 +61,16 @@ class Counter:
 
     def _count(self, function_id: str, advice: Advice) -> None:
         for finding in advice.findings:
-            metrics.FINDINGS.labels(finding.kind.value).inc()
+            self._findings[finding.kind.value] += 1
         savings_usd = advice.savings_monthly_usd or 0.0
         self._total_usd += savings_usd - self._savings_usd.get(function_id, 0.0)
         self._savings_usd[function_id] = savings_usd
+
+    def tell(self) -> None:
+        """Bring the metrics up to date."""
+        for kind, count in self._findings.items():
+            metrics.FINDINGS.labels(kind).inc(count)
+        self._findings.clear()
         metrics.SAVINGS.set(self._total_usd)
 
 
@@ -94,6 +102,7 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
         except LogUnavailableError as error:
             backoff.wait(stop, error)
     log_event(LOG, "tuner.lead_ended", fenced=inbox.fenced)
+    metrics.SAVINGS.set(0.0)  # another tells them now
     inbox.close()
     with suppress(LogUnavailableError):  # then it runs out by itself
         log.resign(STAGE, consumer)
@@ -110,7 +119,8 @@ def make_stage(settings: Settings, log: Log) -> Stage:
     tuner = Tuner(make_adviser(settings))
     count = restore(tuner, log, settings.partitions)
     log_event(LOG, "tuner.restored", event_count=count)
-    return Stage(STAGE, Counter(tuner).handle, settings.attempts_max, settings.batch_max)
+    counting = Counting(tuner)
+    return Stage(STAGE, counting.handle, settings.attempts_max, settings.batch_max, counting.tell)
 
 
 def restore(tuner: Tuner, log: Log, partitions: int) -> int:
