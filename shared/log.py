@@ -220,11 +220,26 @@ class Log:
         self, stream: Stream, partition: int, last: str = "+"
     ) -> Iterator[tuple[str, bytes]]:
         """Entry id and event of all that is there up to `last`, oldest first, handled or not."""
-        after = "-"
+        return self._entries(stream, partition, "-", last)
+
+    def _entries(
+        self, stream: Stream, partition: int, after: str, last: str
+    ) -> Iterator[tuple[str, bytes]]:
         while entries := self._range(key(stream, partition), after, last):
             for entry_id, fields in entries:
                 after = f"({entry_id.decode()}"
                 yield entry_id.decode(), fields[b"event"]
+
+    def unhandled(self, stream: Stream) -> Iterator[bytes]:
+        """Events that the stream's group has not acknowledged, in all partitions, oldest first."""
+        for partition in range(self._partitions):
+            last, pending = self._position(stream, partition)
+            name = key(stream, partition)
+            for entry_id in sorted(pending, key=_sortable):
+                for _, fields in self._range(name, entry_id.decode(), entry_id.decode()):
+                    yield fields[b"event"]
+            for _, payload in self._entries(stream, partition, f"({last}", "+"):
+                yield payload
 
     def settled_until(self, stream: Stream, partition: int) -> str:
         """The last entry before which the stream's group has handled everything."""

@@ -45,6 +45,11 @@ MESSAGES = Counter(
     ["outcome"],
 )
 VISIBILITY_EXTENDED = Counter("hearth_visibility_extended", "SQS leases that were extended.")
+LEASES_LOST = Counter(
+    "hearth_leases_lost",
+    "SQS messages let go before their work was done: refused, twelve_hours.",
+    ["reason"],
+)
 HANDLED = Counter("hearth_handled", "Entries handled, by stage.", ["stage"])
 COMMITS = Counter(
     "hearth_commits", "Commits by stage and outcome: committed, fenced.", ["stage", "outcome"]

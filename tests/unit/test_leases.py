@@ -4,7 +4,7 @@ import pytest
 
 from ingest.keep import Keeper
 from ingest.leases import Leases
-from ingest.queue import QueueUnavailableError
+from ingest.queue_errors import QueueUnavailableError
 from shared.events import InvocationRejected
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.memory_queue import MemoryQueue

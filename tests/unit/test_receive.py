@@ -6,8 +6,9 @@ import threading
 import pytest
 
 from ingest.leases import Leases
-from ingest.queue import QueueUnavailableError
+from ingest.queue_errors import QueueUnavailableError
 from ingest.receive import Receiver
+from ingest.take import Taker, make_desk
 from shared.codec import decode
 from shared.events import DeadLettered, InvocationRejected, InvocationRequested
 from shared.inbox import LogUnavailableError
@@ -31,10 +32,18 @@ class World:
         self.log = MemoryLog()
         self.leases = Leases(30)
         settings = Settings(backlog_max=backlog_max)
-        self.receiver = Receiver(self.queue, self.log, self.leases, settings)
+        self.desk = make_desk(self.queue, self.log, self.leases, settings)
+        self.taker = Taker(self.desk)
+        self.receiver = Receiver(self.taker)
 
     def run_once(self) -> int:
         return self.receiver.run_once(STOP)
+
+    def receive_without_taking(self) -> None:
+        """As if the log had gone right after SQS had answered."""
+        messages = self.queue.receive(10, 0)
+        assert self.desk.room.take(len(messages), lambda: 0) == len(messages)
+        self.taker.put(messages)
 
     def events(self, stream: str) -> list[object]:
         entries = self.log.streams.entries.get((stream, 0), [])
@@ -121,7 +130,7 @@ def test_an_absent_log_costs_no_receive_count() -> None:
     world = World()
     world.queue.send(body("req-1"))
     world.queue.send(body("req-2"))
-    world.receiver.in_hand.extend(world.queue.receive(10, 0))
+    world.receive_without_taking()
     world.log.available = False
     for _ in range(3):
         with pytest.raises(LogUnavailableError):
@@ -137,7 +146,7 @@ def test_an_absent_queue_buries_once() -> None:
     """SQS away between burying and deleting: deleted later, not buried again."""
     world = World()
     world.queue.send("not JSON")
-    world.receiver.in_hand.extend(world.queue.receive(10, 0))
+    world.receive_without_taking()
     world.queue.available = False
     for _ in range(3):
         with pytest.raises(QueueUnavailableError):
@@ -153,7 +162,7 @@ def test_handing_back() -> None:
     """What the log did not take is visible to others at once."""
     world = World()
     world.queue.send(body())
-    world.receiver.in_hand.extend(world.queue.receive(10, 0))
+    world.receive_without_taking()
 
     world.receiver.hand_back()
 

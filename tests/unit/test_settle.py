@@ -3,7 +3,7 @@
 import pytest
 
 from ingest.leases import Leases
-from ingest.queue import QueueUnavailableError
+from ingest.queue_errors import QueueUnavailableError
 from ingest.settle import Settler, read_request_of
 from shared.codec import encode
 from shared.events import DeadLettered, InvocationRejected, Outcome, ResultPublished, S3Object
