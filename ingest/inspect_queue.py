@@ -115,8 +115,8 @@ def _judge_retention(retention_s: int | None) -> Unsuitable | None:
     if retention_s is None or retention_s >= RETENTION_S_MIN:
         return None
     advice = (
-        f"SQS drops messages after {retention_s} s, also those that wait because the system is full "
-        f"or down. Set MessageRetentionPeriod to {RETENTION_S_MIN} or more."
+        f"SQS drops messages after {retention_s} s, also those that wait because the system is "
+        f"full or down. Set MessageRetentionPeriod to {RETENTION_S_MIN} or more."
     )
     return Unsuitable("retention_short", advice)
 

@@ -19,7 +19,6 @@ from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
     DEAD,
     REQUESTS,
-    STREAMS,
     Stream,
     accepted_key,
     active_key,
@@ -176,6 +175,7 @@ class Log:
             attempts=1,
             reason=reason[:2_000],
             payload=payload[:180_000],
+            payload_bytes=len(payload),
         )
         self.append(letter, partition=0)
 
@@ -188,10 +188,9 @@ class Log:
         return str(entry_id.decode())
 
     @_waiting_for_redis
-    def append_again(self, stream: str, partition: int, payload: bytes) -> str:
-        """Append the bytes of a buried entry to the stream that it came from."""
-        name = key(next(one for one in STREAMS if one.name == stream), partition)
-        return str(self._redis.xadd(name, {"event": payload}).decode())
+    def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Redis's answer
+        """Run one of the scripts; its keys are of one partition."""
+        return self._scripts[script](keys=keys, args=args)
 
     @_waiting_for_redis
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:

@@ -87,6 +87,7 @@ class MemoryLog:
             attempts=1,
             reason=reason[:2_000],
             payload=payload[:180_000],
+            payload_bytes=len(payload),
         )
         self._append(letter, 0)
 
