@@ -120,5 +120,5 @@ def read_function_of(body: bytes) -> str:
     """The function that a message names, as far as it can be read; empty otherwise."""
     try:
         return Fields(_decoder.decode(body)).usable_id("functionId") or ""
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

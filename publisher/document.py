@@ -151,6 +151,11 @@ def build_document(event: InvocationTuned) -> bytes:
     return _encoder.encode(document)
 
 
+def make_document(event: InvocationTuned) -> tuple[bytes, str]:
+    """The document and its key."""
+    return build_document(event), document_key(event)
+
+
 def document_key(event: InvocationTuned) -> str:
     """The S3 key of the document: by the day of the request, in UTC."""
     day = datetime.fromtimestamp(event.execution.requested_at_ms / 1000, UTC)

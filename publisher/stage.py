@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from publisher.document import STATUS, build_document, document_key
+from publisher.document import STATUS, make_document
 from publisher.writers import Writers
 from shared import metrics
 from shared.events import (
@@ -23,7 +23,7 @@ from shared.events import (
 )
 from shared.inbox import Delivery, Inbox
 from shared.log import PublishedResult
-from shared.runner import take_event
+from shared.runner import attempt, take_event
 from shared.settings import Settings
 from shared.topology import result_channel
 
@@ -89,8 +89,9 @@ class Publisher:
         for delivery in self.inbox.receive(count_max, block_ms, self.writers.wake):
             event = take_event(STAGE, self.inbox, delivery, self.settings.attempts_max)
             if isinstance(event, InvocationTuned):
-                work = Work(delivery, event, build_document(event), document_key(event))
-                self.unannounced.append(work)
+                made = attempt(STAGE, self.inbox, delivery, make_document, event)
+                if made is not None:
+                    self.unannounced.append(Work(delivery, event, *made))
             elif isinstance(event, MemoryLimitChanged):
                 self.inbox.commit(delivery, ())  # it is there for executors and for people
             elif event is not None:
