@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 
@@ -168,3 +169,33 @@ def test_handing_back() -> None:
 
     assert len(world.queue.receive(10, 0)) == 1
     assert len(world.leases) == 0
+
+
+def test_what_sqs_cannot_delete_holds_up_nobody() -> None:
+    """It keeps its lease and is tried again; the receiver goes on."""
+    world = World()
+    bad = world.queue.send("not JSON")
+    world.queue.failing = {bad}
+    with pytest.raises(QueueUnavailableError):
+        world.run_once()
+    world.queue.send(body())
+    with pytest.raises(QueueUnavailableError):
+        world.run_once()
+
+    assert len(world.events("requests")) == 1
+    assert len(world.events("dead")) == 1
+    world.queue.failing = set()
+    world.run_once()
+    assert bad not in world.queue.messages
+
+
+def test_nothing_is_received_while_leases_run_out() -> None:
+    """SQS takes no extensions: whatever was received now would come again, counted."""
+    world = World()
+    world.queue.send(body())
+    world.leases.add("other", "receipt", time.monotonic() - 31)
+
+    assert world.run_once() == 0
+    assert [one.receive_count for one in world.queue.messages.values()] == [0]
+    world.leases.drop(["other"])
+    assert world.run_once() == 1
