@@ -119,7 +119,8 @@ class Taker:
 
     def _begun(self, message: Message, request: tuple[str, str]) -> None:
         self.desk.leases.accepted(message.message_id, request)
-        self.desk.turns.begin(message, request)
+        if message.group is not None:
+            self.desk.turns.begin(message.group, message.message_id, request)
 
     def _delete(self) -> None:
         """A refused receipt is an old one: the message comes again and is deleted then.
@@ -135,8 +136,8 @@ class Taker:
         self.desk.leases.drop([message.message_id for message in done])
         for message in done:
             del self.to_delete[message.message_id]
-            following = self.desk.turns.end(message.group, message.message_id)
-            if following is not None:
-                self.in_hand.append(following)
+            if message.group is not None:
+                following = self.desk.turns.end(message.group, message.message_id)
+                self.put([] if following is None else [following])
         if failed:
             raise QueueUnavailableError(f"SQS could not delete {len(failed)} messages of a batch")

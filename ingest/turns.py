@@ -59,11 +59,11 @@ class Turns:
                 return Place.NEXT
             return _queue_up(group.waiting, message)
 
-    def begin(self, message: Message, request: Request) -> None:
+    def begin(self, name: str, message_id: str, request: Request) -> None:
         """The log has the request of a message whose turn it is."""
         with self._lock:
-            group = self._groups.get(message.group or "")
-            if group is not None and group.current == message.message_id:
+            group = self._groups.get(name)
+            if group is not None and group.current == message_id:
                 group.request = request
 
     def under_way(self, *, waited_for: bool) -> list[tuple[str, str, Request]]:
@@ -75,11 +75,11 @@ class Turns:
                 if group.request is not None and (group.waiting or not waited_for)
             ]
 
-    def end(self, name: str | None, message_id: str) -> Message | None:
+    def end(self, name: str, message_id: str) -> Message | None:
         """A turn is over; returns the message whose turn it is now."""
         with self._lock:
-            group = self._groups.get(name or "")
-            if name is None or group is None or group.current != message_id:
+            group = self._groups.get(name)
+            if group is None or group.current != message_id:
                 return None
             if not group.waiting:
                 del self._groups[name]

@@ -53,6 +53,7 @@ class MemoryBucket:
 
     def write(self, key: str, document: bytes) -> None:
         """See `publisher.writers.Bucket`."""
+        assert len(key.encode()) <= 1_024, "S3 would refuse it for ever"
         self.documents[key] = document
 
 
@@ -101,7 +102,7 @@ class Pipeline:
             settler.run_once(1)
             settler.inbox.flush()
 
-    def run_dry(self, seconds: float = 30) -> None:
+    def run_dry(self, seconds: float = 60) -> None:
         """Turn until no group has anything unread or pending."""
         deadline = time.monotonic() + seconds
         self.turn()  # the first one makes the groups
