@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ingest.leases import Leases
 from ingest.message import Unusable, parse_message
 from ingest.ports import MessageQueue, RequestLog
@@ -103,6 +105,9 @@ class Taker:
         log_event(LOG, "message.buried", level=logging.ERROR, **fields)
 
     def _accept(self, message: Message, event: InvocationRequested | InvocationRejected) -> None:
+        if isinstance(event, InvocationRequested) and event.memory_auto:
+            granted_mb = self.desk.log.granted_mb(event.function_id)
+            event = replace(event, memory_mb=granted_mb or event.memory_mb)
         message_id, receipt = message.message_id, message.receipt
         request = (event.invocation_id, event.function_id)
         match self.desk.log.accept(event, message_id=message_id, receipt=receipt):

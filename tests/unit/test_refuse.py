@@ -1,9 +1,10 @@
 """What the executor refuses before it looks for a sandbox, and of what one answers."""
 
 import pytest
+from msgspec.structs import replace
 
 from executor.frames import INIT, encode
-from executor.invocation import ENV_VARS_BYTES_MAX, check_output, refuse
+from executor.invocation import ENV_VARS_BYTES_MAX, check_output, fit_to_host, refuse
 from shared.events import Code, InvocationRequested, Runtime
 
 
@@ -64,3 +65,12 @@ def test_an_output_that_is_no_json(body: bytes) -> None:
 
     assert failure is not None
     assert failure.type == "Runtime.MarshalError"
+
+
+def test_what_the_tuner_chose_is_fitted_to_the_host() -> None:
+    """More than the host grants is refused, but not where the sender left the size to the tuner."""
+    asked = replace(make_request({}), memory_mb=4_096)
+    tuned = replace(asked, memory_auto=True)
+
+    assert (4_096, 1_024) == tuple(fit_to_host(one, 1_024).memory_mb for one in (asked, tuned))
+    assert 2_048 == fit_to_host(replace(tuned, memory_mb=2_048), 8_192).memory_mb
