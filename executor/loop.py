@@ -31,6 +31,7 @@ from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
 from executor.parting import Partings
 from executor.policy import choose_policy
 from executor.pool import Pool, key_of
+from executor.rest import Rests
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
 from executor.supply import Receivers, Supply
@@ -83,6 +84,7 @@ class Executor:
         )
         self._transfers = launcher.transfers
         self._partings = Partings(self.supply, self._watch, self._ledger, self._transfers)
+        self._rests = Rests(background)
         self._guard = OutputGuard(settings, background, self._overfilled)
 
     @property
@@ -119,7 +121,7 @@ class Executor:
             if seat.settles:
                 self._partings.settle_overdue(seat)
             elif seat.invocation is None:
-                seat.freeze()
+                self._rests.begin(seat)
             else:
                 self._end_overdue(seat)
         if self.supply.is_waited_for:

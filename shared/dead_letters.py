@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.codec import UndecodableError, decode
+from shared.codec import UndecodableError, decode, read_invocation_id
 from shared.events import DeadLettered
 from shared.log import Log
-from shared.topology import DEAD, REQUESTS, Stream, accepted_key, key, requeued_key
+from shared.topology import DEAD, REQUESTS, STREAMS, Stream, accepted_key, key, requeued_key
 
 
 class Requeued(StrEnum):
@@ -30,7 +30,7 @@ class Letter:
     partition: int
     entry_id: str
     event: DeadLettered | None  # None: the entry itself cannot be read
-    payload: bytes  # of the entry
+    payload: bytes = b""  # of the entry
     requeued_as: str = ""  # the entry id it got
 
     @property
@@ -53,6 +53,10 @@ class Return:
     payload: bytes
     request_id: str = ""  # where the stream is `requests`
     is_known_request: bool = False  # a result that it may have forbids another run
+
+
+class NotPutBackError(Exception):
+    """A letter was not put back; the message says why and what to do."""
 
 
 class DeadLetters:
@@ -106,6 +110,32 @@ class DeadLetters:
             names = [one.decode() for one in flat]
             found |= dict(zip(names[::2], names[1::2], strict=True))
         return found
+
+
+def read_letter(partition: int, entry_id: str, payload: bytes) -> Letter | None:
+    """The letter in an entry of a dead stream; None where it is none."""
+    event = _decode_letter(payload)
+    return None if event is None else Letter(partition, entry_id, event, payload)
+
+
+def put_back(log: Log, letter: Letter) -> str:
+    """Append a buried entry to its stream again, once; the new entry's id.
+
+    Raises NotPutBackError, LogUnavailableError.
+    """
+    event = letter.event
+    stream = next((one for one in STREAMS if event is not None and one.name == event.stream), None)
+    if event is None or stream is None:
+        words = "This was never an entry of a stream:"
+        raise NotPutBackError(f"{words} `hearth dead requeue {letter.name}` says what can be done.")
+    if letter.is_cut:
+        raise NotPutBackError("Only its beginning was kept: have the sender send it again.")
+    request_id = read_invocation_id(event.payload) if stream is REQUESTS else ""
+    back = Return(stream, letter.partition, event.payload, request_id)
+    state, entry_id = DeadLetters(log, 1).requeue(letter, back)
+    if not entry_id:
+        raise NotPutBackError(f"Nothing was done: its request is {state.value.replace('_', ' ')}.")
+    return entry_id
 
 
 def _decode_letter(payload: bytes) -> DeadLettered | None:

@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import redis
 
@@ -20,7 +19,7 @@ from shared.events import (
     InvocationRequested,
     MemoryLimitChanged,
 )
-from shared.inbox import LogUnavailableError
+from shared.redis_errors import waiting_for_redis
 from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
     DEAD,
@@ -34,9 +33,6 @@ from shared.topology import (
     partition_of,
     stream_of,
 )
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _MESSAGE = "message:"
 
@@ -58,20 +54,6 @@ class PublishedResult:
     document: bytes
 
 
-def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
-    """Turn the client's errors into the one that stages wait on."""
-
-    @wraps(call)
-    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        try:
-            return call(*args, **kwargs)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
-                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
-            raise LogUnavailableError(f"Redis does not answer: {error}") from error
-
-    return guarded
-
-
 def _sortable(entry_id: bytes) -> tuple[int, int]:
     milliseconds, _, number = entry_id.partition(b"-")
     return int(milliseconds), int(number)
@@ -91,7 +73,7 @@ class Log:
         """The partition that holds all events of a function."""
         return partition_of(function_id, self._partitions)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def accept(
         self, event: InvocationRequested | InvocationRejected, *, message_id: str, receipt: str
     ) -> Accepted:
@@ -103,7 +85,7 @@ class Log:
         )
         return Accepted(state.decode())
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def grant(self, change: MemoryLimitChanged) -> None:
         """Remember the limit that the tuner has set; what is newer stays."""
         self._scripts["grant"](
@@ -111,13 +93,13 @@ class Log:
             args=[change.function_id, change.occurred_at_ms, change.to_mb],
         )
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def granted_mb(self, function_id: str) -> int | None:
         """The limit that the tuner has set for a function; None before the first change."""
         granted = self._redis.hget(limits_key(self.partition_of(function_id)), function_id)
         return None if granted is None else int(granted.partition(b":")[2])
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """SQS message id -> newest receipt handle, for (request id, function id) pairs."""
         with self._redis.pipeline(transaction=False) as pipe:
@@ -133,7 +115,7 @@ class Log:
             for mark in marks
         ]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
         """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
         with self._redis.pipeline(transaction=True) as pipe:
@@ -144,7 +126,7 @@ class Log:
                 pipe.expire(mark, ttl_s)
             pipe.execute()
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def backlog(self, stream: Stream) -> int:
         """Entries that the stream's group has not acknowledged, in all partitions."""
         total = 0
@@ -159,7 +141,7 @@ class Log:
             total += self._redis.xlen(name) if lag is None else lag + groups[0]["pending"]
         return total
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
         """Keep and announce each result once, in one round trip; True where it was news."""
         try:
@@ -182,7 +164,7 @@ class Log:
                 )
             return [reply == 1 for reply in pipe.execute()]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
         """Keep something that never became an entry, with the reason."""
         letter = DeadLettered(
@@ -200,7 +182,7 @@ class Log:
         )
         self.append(letter, partition=0)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def append(self, event: Event, *, partition: int) -> str:
         """Append one event to the stream of its type; returns the entry id."""
         entry_id = self._redis.xadd(
@@ -208,18 +190,18 @@ class Log:
         )
         return str(entry_id.decode())
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Redis's answer
         """Run one of the scripts; its keys are of one partition."""
         return self._scripts[script](keys=keys, args=args)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
         """Take or keep the lead of a stage of which one consumer may be active."""
         reply = self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms])
         return bool(reply == 1)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def resign(self, stage: str, consumer: str) -> None:
         """Give the lead up."""
         self._scripts["resign"](keys=[active_key(stage, 0)], args=[consumer])
@@ -272,7 +254,7 @@ class Log:
             before = entry_id
         return before
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def last_id(self, stream: Stream, partition: int) -> str:
         """The id of the newest entry; 0-0 without any."""
         newest: list[tuple[bytes, object]] = self._redis.xrevrange(key(stream, partition), count=1)
@@ -286,21 +268,21 @@ class Log:
                 before = f"({entry_id.decode()}"
                 yield fields[b"event"]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _range_back(self, name: str, before: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrevrange(
             name, before, "-", count=500
         )
         return found
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(
             name, after, last, count=1_000
         )
         return found
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _position(self, stream: Stream, partition: int) -> tuple[str, set[bytes]]:
         name = key(stream, partition)
         if not self._redis.exists(name):
@@ -311,13 +293,13 @@ class Log:
                 return group["last-delivered-id"].decode(), {one["message_id"] for one in entries}
         return "0-0", set()
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def dead_letters(self, partition: int) -> list[tuple[str, bytes]]:
         """Entry id and event of each entry in the dead stream of a partition."""
         entries = self._redis.xrange(key(DEAD, partition))
         return [(entry_id.decode(), fields[b"event"]) for entry_id, fields in entries]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def ping(self) -> None:
         """Raise unless Redis answers."""
         self._redis.ping()

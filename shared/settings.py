@@ -17,6 +17,7 @@ Positive = Annotated[int, Meta(ge=1)]
 
 LOCAL_ACCOUNT = "123456789012"  # the account id that the AWS stand-in answers for
 LOCAL_QUEUE = "hearth-requests"
+TOKEN_CHARACTERS_MIN = 16
 
 
 class SettingsError(Exception):
@@ -86,6 +87,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_port: Port = 8000
     metrics_own: bool = False
     metrics_bind: str = "127.0.0.1"
+    console_port: Port = 8001
+    console_bind: str = "127.0.0.1"
+    console_token: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
@@ -168,6 +172,17 @@ def load_from_process() -> Settings:
     return load(os.environ)
 
 
+def adopt(named: Mapping[str, str]) -> None:
+    """Take what a `.env` names into this process's environment, where that says nothing itself."""
+    for name, value in named.items():
+        os.environ.setdefault(name, value)
+
+
+def wants_no_colour() -> bool:
+    """Whether NO_COLOR asks for plain text (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def process_environment() -> dict[str, str]:
     """A copy of the environment, for child processes of `local` and the sandboxes' launcher."""
     return dict(os.environ)
@@ -179,6 +194,12 @@ def name_metrics_folder(folder: Path) -> None:
 
 
 def _check_relations(settings: Settings) -> None:
+    if settings.console_token and len(settings.console_token) < TOKEN_CHARACTERS_MIN:
+        message = (
+            f"CONSOLE_TOKEN: shorter than {TOKEN_CHARACTERS_MIN} characters, it could be guessed. "
+            "Remove it and the console makes one, or set the output of: openssl rand -hex 24"
+        )
+        raise SettingsError(message)
     if settings.tuner_objective == "latency" and not settings.tuner_latency_ms_max:
         message = (
             "TUNER_LATENCY_MS_MAX: missing, but TUNER_OBJECTIVE is latency. "

@@ -19,7 +19,14 @@ from tests.requirements import docker_answers, need
 ROOT = Path(__file__).parents[2]
 EXECUTORS = 2
 SERVICES = Counter(
-    local=1, ingest=1, executor=EXECUTORS, profiler=1, tuner=1, publisher=1, replay=1
+    local=1,
+    ingest=1,
+    executor=EXECUTORS,
+    profiler=1,
+    tuner=1,
+    publisher=1,
+    replay=1,
+    console=1,
 )
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -67,13 +74,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         "docker-compose is missing: scripts/setup --test",
     )
     state_dir = tmp_path_factory.mktemp("compose")
-    redis_port, aws_port = find_free_port(), find_free_port()
+    redis_port, aws_port, console_port = find_free_port(), find_free_port(), find_free_port()
     project = Project(
         name=f"hearth-test-{redis_port}",
         environment=process_environment()
         | {
             "LOCAL_REDIS_PORT": str(redis_port),
             "LOCAL_AWS_PORT": str(aws_port),
+            "CONSOLE_PORT": str(console_port),
             "HEARTH_HOST_DIR": str(state_dir),
         },
     )
