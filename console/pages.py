@@ -15,7 +15,7 @@ from console.models import make_replays
 from console.overview import make_overview
 from console.projection import Projection
 from console.trace import Traced, read_known, search
-from shared.dead_letters import Letter, NeverAnEntryError, put_back, read_letter
+from shared.dead_letters import Letter, NotPutBackError, put_back, read_letter
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.settings import Settings
@@ -147,7 +147,7 @@ class Pages:
             return missing("letter", form.get("id", ""))
         try:
             entry_id = put_back(self._sources.log, letter)
-        except NeverAnEntryError as error:
+        except NotPutBackError as error:
             return Page("letter.html", {"letter": letter, "requeued": None, "refused": error}, 409)
         if len(self._requeued) >= _REQUEUED_MAX:
             self._requeued.clear()

@@ -97,6 +97,6 @@ def _check(kind: bytes, head_length: int, body_length: int) -> None:
 def _read_head(encoded: bytes) -> Head:
     try:
         return _decode_head(encoded)
-    except (DecodeError, RecursionError) as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"a head that is not a JSON object: {error}"
         raise FrameError(message) from error

@@ -105,7 +105,7 @@ def check_output(body: bytes) -> Failure | None:
     """None when `body` is JSON; what comes out of a sandbox is believed only after this."""
     try:
         json.decode(body)
-    except (DecodeError, RecursionError) as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Failure(type="Runtime.MarshalError", message=f"The result is not JSON: {error}")
     return None
 
@@ -188,6 +188,8 @@ class Refused:
     reason: str
 
 
+MEMORY_MB_MIN = 8  # Docker refuses less than 6
+TIMEOUT_MS_MAX = 900_000
 ENV_VARS_BYTES_MAX = HEAD_BYTES_MAX - 4_096  # they travel in the head of a frame
 
 
@@ -199,7 +201,15 @@ def fit_to_host(request: InvocationRequested, memory_mb_max: int) -> InvocationR
 
 
 def refuse(request: InvocationRequested, memory_mb_max: int) -> Refused | None:
-    """Why this host cannot run the request at all; None when it can."""
+    """Why this host cannot run the request at all; None when it can.
+
+    What ingest lets through has limits that make sense; an entry that was put back by hand, or
+    written by another version, may not.
+    """
+    if request.memory_mb < MEMORY_MB_MIN:
+        return Refused("memoryMb", f"is {request.memory_mb}; at least {MEMORY_MB_MIN} are granted")
+    if not 1 <= request.timeout_ms <= TIMEOUT_MS_MAX:
+        return Refused("timeoutMs", f"is {request.timeout_ms}; it must be 1 to {TIMEOUT_MS_MAX}")
     env_vars_bytes = len(json.encode(request.env_vars))
     if env_vars_bytes > ENV_VARS_BYTES_MAX:
         reason = f"takes {env_vars_bytes} bytes as JSON; at most {ENV_VARS_BYTES_MAX} are passed on"

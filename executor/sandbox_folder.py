@@ -138,7 +138,7 @@ class SandboxFolder:
         """The folder of a sandbox that may be another executor's; None if it names no owner."""
         try:
             return cls(path, json.decode((path / "owner.json").read_bytes(), type=Owner))
-        except (OSError, DecodeError, ValidationError):
+        except (OSError, DecodeError, UnicodeDecodeError, ValidationError):
             return None
 
     def choose_task(self, code_dir: Path | None) -> Path:

@@ -46,7 +46,7 @@ class Fields:
             return None
         try:
             return _decoder.decode(raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RefusedError(name, f"{name} cannot be read: {error}") from error
 
     def refuse(self, name: str, rule: str) -> RefusedError:

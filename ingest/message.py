@@ -114,3 +114,11 @@ def _reject_unreadable(
     origin = Origin(fields.usable_id("requestId") or message_id, message_id, now_ms)
     words = f"the message is not strict JSON ({reason}); mend the sender"
     return _reject(fields, RefusedError("body", words), origin)
+
+
+def read_function_of(body: bytes) -> str:
+    """The function that a message names, as far as it can be read; empty otherwise."""
+    try:
+        return Fields(_decoder.decode(body)).usable_id("functionId") or ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""

@@ -3,10 +3,10 @@
 Not here: `shared.log.Log` and `ingest.queue.Queue`, which keep them, as do the fakes of the tests.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from ingest.queue import Message
+from ingest.queue import Message, Unserved
 from shared.events import InvocationRejected, InvocationRequested
 from shared.log import Accepted
 from shared.topology import Stream
@@ -42,17 +42,31 @@ class RequestLog(Protocol):
         ...
 
 
+class UnhandledLog(Protocol):
+    """The log, as a starting ingest sees it. Every call raises LogUnavailableError."""
+
+    def unhandled(self, stream: Stream) -> Iterator[bytes]:
+        """Events that the stream's group has not acknowledged, in all partitions."""
+        ...
+
+    def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+        """Message id -> newest receipt, for (request id, function id) pairs."""
+        ...
+
+
 class MessageQueue(Protocol):
     """The SQS queue. Every call raises QueueUnavailableError."""
+
+    is_fifo: bool
 
     def receive(self, count_max: int, wait_s: int) -> list[Message]:
         """Up to `count_max` messages, invisible to others from now."""
         ...
 
-    def delete(self, receipts: Mapping[str, str]) -> list[str]:
-        """Delete by message id -> receipt; returns the ids that were refused."""
+    def delete(self, receipts: Mapping[str, str]) -> Unserved:
+        """Delete by message id -> receipt; returns what was not."""
         ...
 
-    def extend(self, receipts: Mapping[str, str], timeout_s: int) -> list[str]:
-        """Invisible for `timeout_s` from now; returns the ids that were refused."""
+    def extend(self, receipts: Mapping[str, str], timeout_s: int) -> Unserved:
+        """Invisible for `timeout_s` from now; returns what is not."""
         ...

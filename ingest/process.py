@@ -1,4 +1,4 @@
-"""The ingest process: receivers, lease keeper and settler, wired and run.
+"""The ingest process: receivers, lease keeper and settlers, wired and run.
 
 Not here: what each of them does. `build` is the only place of this stage that makes clients.
 """
@@ -10,11 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ingest.adopt import Adopter
+from ingest.inspect_queue import Inspector
 from ingest.keep import Keeper
 from ingest.leases import Leases
-from ingest.queue import Queue, QueueUnavailableError
+from ingest.queue import Queue
+from ingest.queue_errors import DEPENDENCIES, QueueUnavailableError
 from ingest.receive import Receiver
 from ingest.settle import Settler
+from ingest.take import Taker, make_desk
+from ingest.usher import LOOK_S, Usher
 from shared.aws import make_client
 from shared.aws_calls import count_calls
 from shared.backoff import Backoff
@@ -27,6 +32,7 @@ from shared.topology import DEAD, PUBLICATIONS
 STAGE = "ingest"
 _BLOCK_MS = 500
 _LOOKS_PER_TIMEOUT = 20  # of the keeper at its leases, in one visibility timeout
+_INSPECT_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +43,29 @@ class Ingest:
     keeper: Keeper
     settler: Settler
     dead_settler: Settler
+    usher: Usher | None = None  # of a FIFO queue
+    adopter: Adopter | None = None
+    inspector: Inspector | None = None
 
 
 def build(settings: Settings) -> Ingest:
     """The parts, for what the settings name. Nothing is called yet."""
-    client = count_calls(make_client(settings, "sqs", connections=settings.receivers + 2), STAGE)
+    client = count_calls(make_client(settings, "sqs", connections=settings.receivers + 4), STAGE)
     queue = Queue(client, settings.queue_url, settings.visibility_timeout_s)
     log = Log(settings.redis_address, settings.partitions)
     leases = Leases(settings.visibility_timeout_s)
+    desk = make_desk(queue, log, leases, settings)
     published, dead = (
         RedisInbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
     )
     return Ingest(
-        receivers=tuple(Receiver(queue, log, leases, settings) for _ in range(settings.receivers)),
+        receivers=tuple(Receiver(Taker(desk)) for _ in range(settings.receivers)),
         keeper=Keeper(leases, queue, log, settings.visibility_timeout_s),
         settler=Settler(published, queue, log, leases, settings),
         dead_settler=Settler(dead, queue, log, leases, settings),
+        usher=Usher(Taker(desk)) if queue.is_fifo else None,
+        adopter=Adopter(log, leases),
+        inspector=Inspector(queue, settings),
     )
 
 
@@ -64,10 +77,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
 def run_parts(ingest: Ingest, settings: Settings, stop: threading.Event) -> None:
     """Run the parts: all on threads of their own but the settler, which runs on this one."""
     pause_s = settings.visibility_timeout_s / _LOOKS_PER_TIMEOUT
-    with ThreadPoolExecutor(len(ingest.receivers) + 2, thread_name_prefix=STAGE) as threads:
+    with ThreadPoolExecutor(len(ingest.receivers) + 4, thread_name_prefix=STAGE) as threads:
         others = [threads.submit(_receive_until, one, stop) for one in ingest.receivers]
-        others.append(threads.submit(_keep_until, ingest.keeper, pause_s, stop))
+        others.append(threads.submit(_keep_until, ingest, pause_s, stop))
         others.append(threads.submit(_settle_until, ingest.dead_settler, stop))
+        if ingest.usher is not None:
+            others.append(threads.submit(_usher_until, ingest.usher, stop))
+        if ingest.inspector is not None:
+            others.append(threads.submit(_inspect_until, ingest.inspector, stop))
         _settle_until(ingest.settler, stop)
     for one in others:
         one.result()  # raises what ended it
@@ -79,12 +96,36 @@ def _receive_until(receiver: Receiver, stop: threading.Event) -> None:
         receiver.hand_back()
 
 
-def _keep_until(keeper: Keeper, pause_s: float, stop: threading.Event) -> None:
+def _usher_until(usher: Usher, stop: threading.Event) -> None:
     def look() -> None:
-        keeper.run_once(time.monotonic())
+        if not usher.run_once():
+            stop.wait(LOOK_S)
+
+    _repeat(look, stop)
+    with suppress(QueueUnavailableError):
+        usher.hand_back()
+
+
+def _keep_until(ingest: Ingest, pause_s: float, stop: threading.Event) -> None:
+    def look() -> None:
+        if ingest.adopter is not None and not ingest.adopter.done:
+            with suppress(LogUnavailableError):  # tried again at the next look
+                ingest.adopter.run_once(time.monotonic())
+        ingest.keeper.run_once(time.monotonic())
         stop.wait(pause_s)
 
     _repeat(look, stop)
+
+
+def _inspect_until(inspector: Inspector, stop: threading.Event) -> None:
+    """Once; a queue that is not there yet is looked at when it is."""
+    while not stop.is_set():
+        try:
+            inspector.run_once()
+        except QueueUnavailableError:  # the receivers say so
+            stop.wait(_INSPECT_AGAIN_S)
+        else:
+            return
 
 
 def _settle_until(settler: Settler, stop: threading.Event) -> None:
@@ -98,18 +139,20 @@ def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
     Any other failure is ours: it ends this thread, `stop` ends the others, and the process with
     them, loudly.
     """
-    redis, sqs = Backoff(STAGE, "redis"), Backoff(STAGE, "sqs")
+    backoffs = {name: Backoff(STAGE, name) for name in ("redis", *DEPENDENCIES)}
     try:
         while not stop.is_set():
             try:
                 step()
             except LogUnavailableError as error:
-                redis.wait(stop, error)
+                backoffs["redis"].wait(stop, error)
             except QueueUnavailableError as error:
-                redis.reset()
-                sqs.wait(stop, error)
+                for name, backoff in backoffs.items():
+                    if name != error.dependency:
+                        backoff.reset()
+                backoffs[error.dependency].wait(stop, error)
             else:
-                redis.reset()
-                sqs.reset()
+                for backoff in backoffs.values():
+                    backoff.reset()
     finally:
         stop.set()

@@ -34,6 +34,7 @@ STATUS = {
 }
 
 _MIB = 1 << 20
+_KEY_BYTES_MAX = 1_024  # of S3
 
 
 class _Part(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -149,6 +150,14 @@ def build_document(event: InvocationTuned) -> bytes:
         output_files_s3=_place_if_any(answer.output_files_s3),
     )
     return _encoder.encode(document)
+
+
+def make_document(event: InvocationTuned) -> tuple[bytes, str]:
+    """The document and its key. Raises ValueError where S3 would refuse the key for ever."""
+    key = document_key(event)
+    if len(key.encode()) > _KEY_BYTES_MAX:
+        raise ValueError(f"a request id of {len(event.invocation_id)} characters makes no S3 key")
+    return build_document(event), key
 
 
 def document_key(event: InvocationTuned) -> str:

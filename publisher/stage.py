@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from publisher.document import STATUS, build_document, document_key
+from publisher.document import STATUS, make_document
 from publisher.writers import Writers
 from shared import metrics
 from shared.events import (
@@ -24,7 +24,7 @@ from shared.events import (
 )
 from shared.inbox import Delivery, Inbox
 from shared.log import PublishedResult
-from shared.runner import take_event
+from shared.runner import attempt, take_event
 from shared.settings import Settings
 from shared.topology import result_channel
 
@@ -100,12 +100,13 @@ class Publisher:
         for delivery in self.inbox.receive(count_max, block_ms, self.writers.wake):
             event = take_event(STAGE, self.inbox, delivery, self.settings.attempts_max)
             if isinstance(event, InvocationTuned):
-                work = Work(delivery, event, build_document(event), document_key(event))
-                self.unannounced.append(work)
-            elif isinstance(event, MemoryLimitChanged):
+                made = attempt(STAGE, self.inbox, delivery, make_document, event)
+                if made is not None:
+                    self.unannounced.append(Work(delivery, event, *made))
+            elif isinstance(event, MemoryLimitChanged) and is_granted(event):
                 self.ungranted.append((delivery, event))
             elif event is not None:
-                self.inbox.bury(delivery, f"{type(event).__name__} is no result")
+                self.inbox.bury(delivery, f"{type(event).__name__} is no result, or makes no sense")
 
     def _announce(self) -> int:
         """Tell the receivers, who then need not wait for S3, all in one round trip.
@@ -144,6 +145,11 @@ class Publisher:
             document=S3Object(bucket=self.bucket, key=work.key),
             document_bytes=len(work.document),
         )
+
+
+def is_granted(change: MemoryLimitChanged) -> bool:
+    """Whether a change can be remembered: a time and a limit of nothing or less cannot."""
+    return change.to_mb >= 1 and change.occurred_at_ms >= 0
 
 
 def _announcement(work: Work) -> PublishedResult:

@@ -9,6 +9,9 @@ from shared.events import Anything, Event
 
 EVENT_BYTES_MAX = 256 * 1024
 
+# Bytes that are no UTF-8 inside a string are no DecodeError to msgspec.
+_UNREADABLE = (DecodeError, ValidationError, UnicodeDecodeError, RecursionError)
+
 _encoder = json.Encoder()
 _decoder = json.Decoder(Anything)
 
@@ -35,7 +38,7 @@ def decode(payload: bytes) -> Anything:
     """The event in `payload`; raises UndecodableError with the reason."""
     try:
         event: Anything = _decoder.decode(payload)
-    except (DecodeError, ValidationError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise UndecodableError(str(error)) from error
     return event
 
@@ -44,5 +47,5 @@ def read_invocation_id(payload: bytes) -> str:
     """The invocation that some bytes belong to, as far as they can be read; empty otherwise."""
     try:
         return _header_decoder.decode(payload).invocation_id
-    except (DecodeError, ValidationError, RecursionError):
+    except _UNREADABLE:
         return ""

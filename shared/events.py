@@ -380,6 +380,7 @@ class DeadLettered(Event, frozen=True, tag=True):
     attempts: int
     reason: str
     payload: bytes
+    payload_bytes: int = 0  # of the whole; more than `payload` has where it is cut off
 
 
 Anything = (

@@ -24,7 +24,6 @@ from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
     DEAD,
     REQUESTS,
-    STREAMS,
     Stream,
     accepted_key,
     active_key,
@@ -179,6 +178,7 @@ class Log:
             attempts=1,
             reason=reason[:2_000],
             payload=payload[:180_000],
+            payload_bytes=len(payload),
         )
         self.append(letter, partition=0)
 
@@ -191,10 +191,9 @@ class Log:
         return str(entry_id.decode())
 
     @waiting_for_redis
-    def append_again(self, stream: str, partition: int, payload: bytes) -> str:
-        """Append the bytes of a buried entry to the stream that it came from."""
-        name = key(next(one for one in STREAMS if one.name == stream), partition)
-        return str(self._redis.xadd(name, {"event": payload}).decode())
+    def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Redis's answer
+        """Run one of the scripts; its keys are of one partition."""
+        return self._scripts[script](keys=keys, args=args)
 
     @waiting_for_redis
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
@@ -223,11 +222,26 @@ class Log:
         self, stream: Stream, partition: int, last: str = "+"
     ) -> Iterator[tuple[str, bytes]]:
         """Entry id and event of all that is there up to `last`, oldest first, handled or not."""
-        after = "-"
+        return self._entries(stream, partition, "-", last)
+
+    def _entries(
+        self, stream: Stream, partition: int, after: str, last: str
+    ) -> Iterator[tuple[str, bytes]]:
         while entries := self._range(key(stream, partition), after, last):
             for entry_id, fields in entries:
                 after = f"({entry_id.decode()}"
                 yield entry_id.decode(), fields[b"event"]
+
+    def unhandled(self, stream: Stream) -> Iterator[bytes]:
+        """Events that the stream's group has not acknowledged, in all partitions, oldest first."""
+        for partition in range(self._partitions):
+            last, pending = self._position(stream, partition)
+            name = key(stream, partition)
+            for entry_id in sorted(pending, key=_sortable):
+                for _, fields in self._range(name, entry_id.decode(), entry_id.decode()):
+                    yield fields[b"event"]
+            for _, payload in self._entries(stream, partition, f"({last}", "+"):
+                yield payload
 
     def settled_until(self, stream: Stream, partition: int) -> str:
         """The last entry before which the stream's group has handled everything."""

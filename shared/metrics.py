@@ -102,6 +102,11 @@ MESSAGES = Counter(
     ["outcome"],
 )
 VISIBILITY_EXTENDED = Counter("hearth_visibility_extended", "Leases of SQS messages extended.")
+LEASES_LOST = Counter(
+    "hearth_leases_lost",
+    "SQS messages let go before their work was done: refused, twelve_hours.",
+    ["reason"],
+)
 RECEIVES_HELD_BACK = Counter(
     "hearth_receives_held_back",
     "Times that nothing was asked of SQS because BACKLOG_MAX requests were unfinished.",

@@ -123,6 +123,7 @@ class RedisInbox:
             attempts=delivery.attempt,
             reason=reason[:2_000],
             payload=delivery.payload[:180_000],  # base64 and header still fit an event
+            payload_bytes=len(delivery.payload),
         )
         metrics.DEAD_LETTERED.labels(self._stage).inc()
         self.commit(delivery, (letter,))

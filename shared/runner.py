@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shared import metrics
 from shared.backoff import Backoff
@@ -19,6 +20,9 @@ from shared.logging import log_event
 from shared.pace import Pace
 
 LOG = logging.getLogger(__name__)
+
+E = TypeVar("E")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,19 @@ def take_event(stage: str, inbox: Inbox, delivery: Delivery, attempts_max: int) 
     return None
 
 
+def attempt(
+    stage: str, inbox: Inbox, delivery: Delivery, make: Callable[[E], R], event: E
+) -> R | None:
+    """What `make` makes of the event, or None after burying one that it cannot take."""
+    try:
+        return make(event)
+    except Exception:  # noqa: BLE001 - the one broad except: a poison event must not stop a stage
+        reason = traceback.format_exc(limit=-5)
+        log_event(LOG, "entry.poison", level=logging.ERROR, stage=stage, reason=reason)
+        inbox.bury(delivery, reason)
+        return None
+
+
 def run_once(stage: Stage, inbox: Inbox, block_ms: int) -> int:
     """Receive one batch, handle it, queue its commits; returns how many entries there were."""
     deliveries = inbox.receive(stage.batch_max, block_ms)
@@ -52,14 +69,9 @@ def run_once(stage: Stage, inbox: Inbox, block_ms: int) -> int:
         event = take_event(stage.name, inbox, delivery, stage.attempts_max)
         if event is None:
             continue
-        try:
-            outputs = stage.handle(event)
-        except Exception:  # noqa: BLE001 - the one broad except: a poison event must not stop a stage
-            reason = traceback.format_exc(limit=-5)
-            log_event(LOG, "entry.poison", level=logging.ERROR, stage=stage.name, reason=reason)
-            inbox.bury(delivery, reason)
-            continue
-        inbox.commit(delivery, outputs)
+        outputs = attempt(stage.name, inbox, delivery, stage.handle, event)
+        if outputs is not None:
+            inbox.commit(delivery, outputs)
     if deliveries:
         metrics.HANDLED.labels(stage.name).inc(len(deliveries))
         stage.tell()

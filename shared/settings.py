@@ -49,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch_max: Positive = 128
     # ingest
     receivers: Positive = 1
+    fifo_batch: Annotated[int, Meta(ge=1, le=10)] = 1
     backlog_max: Positive = 256
     visibility_timeout_s: Annotated[int, Meta(ge=2, le=43_200)] = 60
     lead_ttl_ms: Annotated[int, Meta(ge=300)] = 5_000

@@ -38,6 +38,7 @@ KEY_PATTERNS = (
     *(f"{{hearth:P}}:{stream.name}" for stream in STREAMS),
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
+    "{hearth:P}:requeued",
     "{hearth:P}:limits",
     "job:REQUEST_ID",
 )
@@ -61,6 +62,11 @@ def accepted_key(request_id: str, partition: int) -> str:
 def active_key(stage: str, partition: int) -> str:
     """Names the one consumer that may fold the partition's state."""
     return f"{{hearth:{partition}}}:active:{stage}"
+
+
+def requeued_key(partition: int) -> str:
+    """Which dead letters were put back, and as which entries."""
+    return f"{{hearth:{partition}}}:requeued"
 
 
 def limits_key(partition: int) -> str:

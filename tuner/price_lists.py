@@ -94,7 +94,7 @@ def read_book(path: Path) -> PriceBook:
             f"{', '.join(f'ec2-{one}' for one in _EC2)}, or a JSON file"
         )
         raise PriceBookError(message) from error
-    except (DecodeError, ValidationError) as error:
+    except (DecodeError, UnicodeDecodeError, ValidationError) as error:
         message = f"{path} is no price book: {error}. docs/tuning.md shows one"
         raise PriceBookError(message) from error
 

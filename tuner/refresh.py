@@ -7,6 +7,7 @@ there folds what came after it, so it knows what it would know from zero. That i
 states and not conclusions.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from shared.codec import UndecodableError, decode
@@ -16,9 +17,10 @@ from shared.topology import MODELS, PROFILES, partition_of
 from tuner.accumulator import Accumulator
 from tuner.facts import Facts
 from tuner.history import ArchiveHistory, History, JoinedHistory, LiveHistory
-from tuner.state import FunctionState, save
+from tuner.state import FunctionState, resume, save
 
 _TELL_EVERY = 100_000
+_ENTRY_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
 
 Progress = Callable[[int], None]
 
@@ -78,13 +80,24 @@ def make_models(
 
 
 def read_models(log: Log, partition: int) -> dict[str, CostModelRefreshed]:
-    """The latest model of each function of a partition."""
+    """The latest model of each function of a partition that can be gone on from."""
     models: dict[str, CostModelRefreshed] = {}
     for _, payload in log.entries(MODELS, partition):
         try:
             event = decode(payload)
         except UndecodableError:
             continue
-        if isinstance(event, CostModelRefreshed):
+        if isinstance(event, CostModelRefreshed) and _is_usable(event):
             models[event.function_id] = event
     return models
+
+
+def _is_usable(model: CostModelRefreshed) -> bool:
+    """A damaged model is passed over: the one before, or all of history, says the same."""
+    if not _ENTRY_ID.fullmatch(model.until_entry):
+        return False
+    try:
+        resume(model.state)
+    except ValueError:  # msgspec's errors are
+        return False
+    return True

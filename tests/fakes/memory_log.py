@@ -1,7 +1,7 @@
 """The log's edge calls in memory: the fake that passes the contract tests of `shared.log.Log`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.codec import encode
@@ -81,6 +81,17 @@ class MemoryLog:
             total += len(self.streams.pending.get(place, {}))
         return total
 
+    def unhandled(self, stream: Stream) -> Iterator[bytes]:
+        """See `Log.unhandled`."""
+        self._check()
+        for partition in range(self.streams.partitions):
+            place = (stream.name, partition)
+            pending = self.streams.pending.get(place, {})
+            read = self.streams.position.get(place, 0)
+            for number, (entry_id, payload) in enumerate(self.streams.entries.get(place, [])):
+                if number >= read or entry_id in pending:
+                    yield payload
+
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
         """See `Log.bury_message`."""
         self._check()
@@ -95,6 +106,7 @@ class MemoryLog:
             attempts=1,
             reason=reason[:2_000],
             payload=payload[:180_000],
+            payload_bytes=len(payload),
         )
         self._append(letter, 0)
 

@@ -20,6 +20,7 @@ from ingest.leases import Leases
 from ingest.process import Ingest, run_parts
 from ingest.receive import Receiver
 from ingest.settle import Settler
+from ingest.take import Taker, make_desk
 from shared.codec import decode
 from shared.events import (
     Execution,
@@ -154,7 +155,7 @@ def test_a_broken_thread_ends_the_process() -> None:
     queue, log, leases, settings = MemoryQueue(), BrokenLog(), Leases(60), Settings()
     inboxes = [MemoryInbox(log.streams, stream, "c") for stream in (PUBLICATIONS, DEAD)]
     parts = Ingest(
-        receivers=(Receiver(queue, log, leases, settings),),
+        receivers=(Receiver(Taker(make_desk(queue, log, leases, settings))),),
         keeper=Keeper(leases, queue, log, 60),
         settler=Settler(inboxes[0], queue, log, leases, settings),
         dead_settler=Settler(inboxes[1], queue, log, leases, settings),

@@ -42,7 +42,7 @@ def test_every_event_type_has_one_stream() -> None:
 @pytest.mark.parametrize(
     "payload",
     [b"", b"{", b"[]", b'{"type":"Unheard"}', b'{"type":"ResultPublished"}', b"\xff\xfe",
-     b"[" * 100_000],
+     b"[" * 100_000, b'{"type":"Result\xffPublished"}', b'{"invocation_id":"\xff"}'],
 )  # fmt: skip
 def test_bytes_that_are_no_event_are_told_apart(payload: bytes) -> None:
     """Garbage raises the one error that stages bury on."""

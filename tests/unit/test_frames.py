@@ -63,7 +63,9 @@ def test_too_long(head_length: int, body_length: int) -> None:
         Decoder().feed(HEADER.pack(CALL, head_length, body_length))
 
 
-@pytest.mark.parametrize("head", [b"", b"[]", b"{", b"1", b"\xff", b"[" * 60_000, b'{"a":NaN}'])
+@pytest.mark.parametrize(
+    "head", [b"", b"[]", b"{", b"1", b"\xff", b"[" * 60_000, b'{"a":NaN}', b'{"id":"\xff"}']
+)
 def test_head_is_no_object(head: bytes) -> None:
     with pytest.raises(FrameError, match="not a JSON object"):
         Decoder().feed(HEADER.pack(READY, len(head), 0) + head)

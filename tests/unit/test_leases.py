@@ -2,10 +2,14 @@
 
 import pytest
 
+from ingest.adopt import Adopter
 from ingest.keep import Keeper
 from ingest.leases import Leases
-from ingest.queue import QueueUnavailableError
+from ingest.queue import Message
+from ingest.queue_errors import QueueUnavailableError
 from shared.events import InvocationRejected
+from shared.inbox import LogUnavailableError
+from shared.log import Accepted
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.memory_queue import MemoryQueue
 
@@ -152,3 +156,83 @@ def test_without_sqs_nothing_is_forgotten() -> None:
     kept.queue.available = True
 
     assert kept.pass_time(10) == 1
+
+
+def test_batches_of_ten_the_most_urgent_first() -> None:
+    """Twenty-five leases are three calls; what SQS fails stays due, the others are renewed."""
+    queue, leases = MemoryQueue(TIMEOUT_S), Leases(TIMEOUT_S)
+    ids_ = [queue.send("body") for _ in range(25)]
+    for number, message in enumerate(take_everything(queue)):
+        leases.add(message.message_id, message.receipt, now_s=-number)
+    queue.failing = {ids_[3]}
+    keeper = Keeper(leases, queue, MemoryLog(), TIMEOUT_S)
+
+    with pytest.raises(QueueUnavailableError):
+        keeper.run_once(30)
+
+    assert queue.calls == [("extend", 10), ("extend", 10), ("extend", 5)]
+    assert queue.extended[0] == ids_[-1]
+    assert ids(leases, 30) == [ids_[3]]
+
+
+def take_everything(queue: MemoryQueue) -> list[Message]:
+    return [one for _ in range(3) for one in queue.receive(10, 0)]
+
+
+def test_the_twelve_hours() -> None:
+    """The last extension reaches to their end and no further; then the lease is let go, and the
+    message is delivered again with a new lease: no second run, for the log knows its request.
+    """
+    kept = Kept()
+    hours = 0.0
+    while len(kept.leases):
+        kept.pass_time(25)
+        hours = kept.queue.now_s / 3_600
+        assert hours < 13
+
+    assert 11.99 < hours < 12.01
+    kept.queue.pass_time(TIMEOUT_S)
+    (again,) = kept.queue.receive(10, 0)
+    assert (again.message_id, again.receive_count) == (kept.message.message_id, 2)
+    known = kept.log.accept(rejected("req-1"), message_id=again.message_id, receipt=again.receipt)
+    assert known is Accepted.IN_FLIGHT
+
+
+def test_a_lease_that_ran_out_is_late_until_it_is_gone() -> None:
+    """Receivers stop then: SQS does not take the extensions."""
+    leases = Leases(TIMEOUT_S)
+    leases.add("m", "receipt", now_s=0)
+
+    assert not leases.is_late(59)
+    assert leases.is_late(61)
+    leases.drop(["m"])
+    assert not leases.is_late(61)
+
+
+def test_a_starting_ingest_adopts_what_is_under_way() -> None:
+    """The messages of a dead one are extended at once; those in hand stay as they are."""
+    kept = Kept()
+    mine = kept.queue.send("b")
+    (message,) = kept.queue.receive(10, 0)
+    kept.log.accept(rejected("req-2"), message_id=mine, receipt=message.receipt)
+    kept.log.settle([("req-3", "f")], 60)
+    restarted = Leases(TIMEOUT_S)
+    restarted.add(mine, "newer", now_s=100)
+    adopter = Adopter(kept.log, restarted)
+
+    assert adopter.run_once(100) == 1
+    assert ids(restarted, 100) == [kept.message.message_id]
+    assert restarted.receipt_of(mine) == "newer"
+    assert adopter.run_once(100) == 0
+    assert Keeper(restarted, kept.queue, kept.log, TIMEOUT_S).run_once(100) == 1
+
+
+def test_adoption_waits_for_the_log() -> None:
+    """It is tried again."""
+    log = MemoryLog()
+    log.available = False
+    adopter = Adopter(log, Leases(TIMEOUT_S))
+
+    with pytest.raises(LogUnavailableError):
+        adopter.run_once(0)
+    assert not adopter.done

@@ -2,12 +2,14 @@
 
 import json
 import threading
+import time
 
 import pytest
 
 from ingest.leases import Leases
-from ingest.queue import QueueUnavailableError
+from ingest.queue_errors import QueueUnavailableError
 from ingest.receive import Receiver
+from ingest.take import Taker, make_desk
 from shared.codec import decode
 from shared.events import DeadLettered, InvocationRejected, InvocationRequested
 from shared.inbox import LogUnavailableError
@@ -31,10 +33,18 @@ class World:
         self.log = MemoryLog()
         self.leases = Leases(30)
         settings = Settings(backlog_max=backlog_max)
-        self.receiver = Receiver(self.queue, self.log, self.leases, settings)
+        self.desk = make_desk(self.queue, self.log, self.leases, settings)
+        self.taker = Taker(self.desk)
+        self.receiver = Receiver(self.taker)
 
     def run_once(self) -> int:
         return self.receiver.run_once(STOP)
+
+    def receive_without_taking(self) -> None:
+        """As if the log had gone right after SQS had answered."""
+        messages = self.queue.receive(10, 0)
+        assert self.desk.room.take(len(messages), lambda: 0) == len(messages)
+        self.taker.put(messages)
 
     def events(self, stream: str) -> list[object]:
         entries = self.log.streams.entries.get((stream, 0), [])
@@ -121,7 +131,7 @@ def test_an_absent_log_costs_no_receive_count() -> None:
     world = World()
     world.queue.send(body("req-1"))
     world.queue.send(body("req-2"))
-    world.receiver.in_hand.extend(world.queue.receive(10, 0))
+    world.receive_without_taking()
     world.log.available = False
     for _ in range(3):
         with pytest.raises(LogUnavailableError):
@@ -137,7 +147,7 @@ def test_an_absent_queue_buries_once() -> None:
     """SQS away between burying and deleting: deleted later, not buried again."""
     world = World()
     world.queue.send("not JSON")
-    world.receiver.in_hand.extend(world.queue.receive(10, 0))
+    world.receive_without_taking()
     world.queue.available = False
     for _ in range(3):
         with pytest.raises(QueueUnavailableError):
@@ -153,9 +163,39 @@ def test_handing_back() -> None:
     """What the log did not take is visible to others at once."""
     world = World()
     world.queue.send(body())
-    world.receiver.in_hand.extend(world.queue.receive(10, 0))
+    world.receive_without_taking()
 
     world.receiver.hand_back()
 
     assert len(world.queue.receive(10, 0)) == 1
     assert len(world.leases) == 0
+
+
+def test_what_sqs_cannot_delete_holds_up_nobody() -> None:
+    """It keeps its lease and is tried again; the receiver goes on."""
+    world = World()
+    bad = world.queue.send("not JSON")
+    world.queue.failing = {bad}
+    with pytest.raises(QueueUnavailableError):
+        world.run_once()
+    world.queue.send(body())
+    with pytest.raises(QueueUnavailableError):
+        world.run_once()
+
+    assert len(world.events("requests")) == 1
+    assert len(world.events("dead")) == 1
+    world.queue.failing = set()
+    world.run_once()
+    assert bad not in world.queue.messages
+
+
+def test_nothing_is_received_while_leases_run_out() -> None:
+    """SQS takes no extensions: whatever was received now would come again, counted."""
+    world = World()
+    world.queue.send(body())
+    world.leases.add("other", "receipt", time.monotonic() - 31)
+
+    assert world.run_once() == 0
+    assert [one.receive_count for one in world.queue.messages.values()] == [0]
+    world.leases.drop(["other"])
+    assert world.run_once() == 1

@@ -1,14 +1,16 @@
-"""What the executor refuses before it looks for a sandbox."""
+"""What the executor refuses before it looks for a sandbox, and of what one answers."""
 
 import pytest
 from msgspec.structs import replace
 
 from executor.frames import INIT, encode
-from executor.invocation import ENV_VARS_BYTES_MAX, fit_to_host, refuse
+from executor.invocation import ENV_VARS_BYTES_MAX, check_output, fit_to_host, refuse
 from shared.events import Code, InvocationRequested, Runtime
 
 
-def make_request(env_vars: dict[str, str]) -> InvocationRequested:
+def make_request(
+    env_vars: dict[str, str], memory_mb: int = 128, timeout_ms: int = 1_000
+) -> InvocationRequested:
     return InvocationRequested(
         event_id="e",
         invocation_id="r",
@@ -18,8 +20,8 @@ def make_request(env_vars: dict[str, str]) -> InvocationRequested:
         runtime=Runtime.PYTHON,
         handler="h" * 128,
         code=Code(bucket="b", key="k"),
-        memory_mb=128,
-        timeout_ms=1_000,
+        memory_mb=memory_mb,
+        timeout_ms=timeout_ms,
         env_vars=env_vars,
     )
 
@@ -36,6 +38,33 @@ def test_variables_fit_a_frame(character: str) -> None:
     refused = refuse(make_request({"A": character * (ENV_VARS_BYTES_MAX // size + 1)}), 1_024)
     assert refused is not None
     assert "envVars" == refused.field
+
+
+@pytest.mark.parametrize("size", [-(2**63), -1, 0, 7, 1_025, 2**63])
+def test_sizes_without_sense(size: int) -> None:
+    """An entry that ingest never made is refused in words; it must not stop the executor."""
+    refused = refuse(make_request({}, memory_mb=size), 1_024)
+
+    assert refused is not None
+    assert (refused.field, str(size) in refused.reason) == ("memoryMb", True)
+
+
+@pytest.mark.parametrize("timeout_ms", [-1, 0, 900_001, 2**64])
+def test_times_without_sense(timeout_ms: int) -> None:
+    """The same for the time-out."""
+    refused = refuse(make_request({}, timeout_ms=timeout_ms), 1_024)
+
+    assert refused is not None
+    assert refused.field == "timeoutMs"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'"\xff"', b'{"\xff":1}', b"[" * 100_000, b"NaN"])
+def test_an_output_that_is_no_json(body: bytes) -> None:
+    """What a sandbox answers is the function's failure, whatever the bytes are."""
+    failure = check_output(body)
+
+    assert failure is not None
+    assert failure.type == "Runtime.MarshalError"
 
 
 def test_what_the_tuner_chose_is_fitted_to_the_host() -> None:

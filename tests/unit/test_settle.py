@@ -1,10 +1,13 @@
 """Messages are deleted after their result is published, whatever dies or is away when."""
 
+from dataclasses import replace
+
 import pytest
 
 from ingest.leases import Leases
-from ingest.queue import QueueUnavailableError
+from ingest.queue_errors import QueueUnavailableError
 from ingest.settle import Settler, read_request_of
+from ingest.take import Taker, make_desk
 from shared.codec import encode
 from shared.events import DeadLettered, InvocationRejected, Outcome, ResultPublished, S3Object
 from shared.inbox import LogUnavailableError
@@ -192,3 +195,57 @@ def test_the_function_of_a_buried_request() -> None:
     assert read_request_of(letter(payload, "req-1")) == ("req-1", "f")
     assert read_request_of(letter(payload[:-20], "req-1")) == ("req-1", "f")
     assert read_request_of(letter(b"?", "req-1")) == ("req-1", "")
+
+
+def test_one_message_that_cannot_be_deleted_holds_up_nobody() -> None:
+    """SQS fails it on its own side: the others are settled, and what comes later too."""
+    world = World(3)
+    world.queue.failing = {"message-2"}
+    for number in (0, 1):
+        world.publish(publication(number))
+
+    with pytest.raises(QueueUnavailableError):
+        world.settler.run_once(0)
+    world.publish(publication(2))
+    with pytest.raises(QueueUnavailableError):
+        world.settler.run_once(0)
+
+    world.settler.inbox.flush()
+    assert list(world.queue.messages) == ["message-2"]
+    assert (world.pending(), world.log.settled) == (1, {"req-0", "req-2"})
+    world.queue.failing = set()
+    assert world.settler.run_once(0) == 1
+    assert world.queue.messages == {}
+
+
+def test_a_newer_receipt_is_used() -> None:
+    """The message was delivered again while its result was on its way: the old receipt is refused,
+    the one that this process was given since deletes it.
+    """
+    world = World(1)
+    world.publish(publication(0))
+    world.queue.pass_time(31)
+    (again,) = world.queue.receive(10, 0)
+    world.leases.add(again.message_id, again.receipt, 31)
+
+    assert world.settler.run_once(0) == 1
+    assert world.queue.messages == {}
+    assert len(world.leases) == 0
+
+
+def test_deleting_with_an_old_receipt_is_repeated_at_the_next_delivery() -> None:
+    """Another process was given the newer one: it finds the request settled, and deletes."""
+    world = World(1)
+    world.publish(publication(0))
+    world.queue.pass_time(31)
+    (again,) = world.queue.receive(10, 0)
+
+    assert world.settler.run_once(0) == 1
+    assert list(world.queue.messages) == [again.message_id]
+    taker = Taker(make_desk(world.queue, world.log, Leases(30), Settings()))
+    world.log.settle([(again.message_id, "")], 60)  # its body names no request id
+    taker.desk.room.take(1, lambda: 0)
+    body = '{"functionId": "f", "runtime": "go", "s3Key": "k"}'
+    taker.put([replace(again, body=body)])
+    taker.run_once()
+    assert world.queue.messages == {}
