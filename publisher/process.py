@@ -13,8 +13,8 @@ from shared.aws import make_client
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
-from shared.pace import Pace
 from shared.open_inbox import open_inbox
+from shared.pace import Pace
 from shared.redis_inbox import make_consumer_name
 from shared.settings import Settings
 from shared.topology import RECOMMENDATIONS

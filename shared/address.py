@@ -31,7 +31,9 @@ def read_seeds(url: str) -> list[Node]:
     """The nodes that a cluster's URL names: where to ask first."""
     nodes = []
     for place in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
+        host, _, port = (
+            place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
+        )
         nodes.append(Node(host.strip("[]"), int(port or 6379)))
     return nodes
 

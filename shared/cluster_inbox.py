@@ -11,6 +11,7 @@ connection for each partition (two where work overlaps), and one poll over all o
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from shared.backoff import Backoff
 from shared.cluster import Layout
@@ -105,10 +106,12 @@ class ClusterInbox:
     def close(self) -> None:
         """See `Inbox.close`."""
         for part in self._parts.values():
-            part.inbox.close()
+            with suppress(LogUnavailableError):  # what is pending will be claimed after a while
+                self._find(part)
+                part.inbox.close()
             part.backoff.reset()
 
-    # -- as RedisInbox ------------------------------------------------------------------------------
+    # -- as RedisInbox ----------------------------------------------------------------------------
 
     @property
     def in_hand(self) -> int:
@@ -130,7 +133,7 @@ class ClusterInbox:
                 self._lost(part, error)
                 raise
 
-    # -- the partitions -------------------------------------------------------------------------------
+    # -- the partitions ----------------------------------------------------------------------------
 
     def _receive_from_all(self, count_max: int) -> list[Delivery]:
         """What has come, from each partition its share; the first one to be asked changes."""

@@ -28,6 +28,7 @@ from shared.topology import (
     job_key,
     key,
     partition_of,
+    standby_key,
     stream_of,
 )
 
@@ -54,6 +55,15 @@ class Accepted(StrEnum):
     NEW = "new"
     IN_FLIGHT = "in_flight"
     SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a try to lead."""
+
+    leads: bool
+    left_ms: int  # until the lead runs out, whoever has it
+    standby_led: int  # the fewest partitions that a standby of this one leads; -1 without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +239,26 @@ class Log:
         return str(self._redis.xadd(name, {"event": payload}).decode())
 
     @_waiting_for_redis
+    def contend(
+        self, stage: str, partition: int, consumer: str, ttl_ms: int, *, led: int = 0
+    ) -> Standing:
+        """Take or keep the lead of a partition, of which one consumer may be active.
+
+        `led`: how many partitions the consumer's process leads, for those who have too many.
+        """
+        keys = [active_key(stage, partition), standby_key(stage, partition)]
+        leads, left_ms, standby_led = self._run("lead", keys, [consumer, ttl_ms, led])
+        return Standing(bool(leads == 1), left_ms, standby_led)
+
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
-        """Take or keep the lead of a stage of which one consumer may be active."""
-        return bool(self._run("lead", [active_key(stage, 0)], [consumer, ttl_ms]) == 1)
+        """Take or keep the lead of a stage that has one, whatever the partitions."""
+        standing: Standing = self.contend(stage, 0, consumer, ttl_ms)
+        return standing.leads
 
     @_waiting_for_redis
-    def resign(self, stage: str, consumer: str) -> None:
+    def resign(self, stage: str, consumer: str, partition: int = 0) -> None:
         """Give the lead up."""
-        self._run("resign", [active_key(stage, 0)], [consumer])
+        self._run("resign", [active_key(stage, partition)], [consumer])
 
     def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
         """Events that the stream's group has handled, oldest first: what its state rests on."""
@@ -331,10 +353,10 @@ def _make_client(url: str) -> Any:  # noqa: ANN401
     options = {"protocol": 2, "socket_connect_timeout": 5, "socket_timeout": 10}
     if not is_cluster(url):
         return redis.Redis.from_url(url, **options)
-    problem: redis.RedisError | None = None
+    problem: Exception | None = None
     for seed in read_seeds(url):
         try:
             return redis.RedisCluster.from_url(name_node(url, seed), **options)
-        except (redis.RedisError, OSError) as error:
+        except (*_UNAVAILABLE, OSError) as error:
             problem = error
     raise redis.ConnectionError(f"no node of the cluster answers: {problem}")

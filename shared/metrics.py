@@ -86,7 +86,7 @@ LIMIT_CHANGES = Counter(
 SAVINGS = Gauge(
     "hearth_savings_usd_per_month",
     "Savings that the current advice promises, all functions.",
-    multiprocess_mode="livemostrecent",
+    multiprocess_mode="livesum",
 )
 PUBLISHED = Counter("hearth_published", "Results published, by status.", ["status"])
 

@@ -309,6 +309,7 @@ class RedisInbox:
             self._reader.pump()
         if not str(replies[0]).startswith("BUSYGROUP"):
             check(replies[0])
+        self._reader.call(("EVALSHA", DIGESTS["mend"], 1, name, self._group, _RECOVERED_MAX))
 
     def _recover(self) -> None:
         """Entries that Redis delivered to us and the lost connection swallowed."""

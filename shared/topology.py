@@ -38,6 +38,7 @@ KEY_PATTERNS = (
     *(f"{{hearth:P}}:{stream.name}" for stream in STREAMS),
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
+    "{hearth:P}:standby:STAGE",
     "job:REQUEST_ID",
 )
 
@@ -60,6 +61,11 @@ def accepted_key(request_id: str, partition: int) -> str:
 def active_key(stage: str, partition: int) -> str:
     """Names the one consumer that may fold the partition's state."""
     return f"{{hearth:{partition}}}:active:{stage}"
+
+
+def standby_key(stage: str, partition: int) -> str:
+    """Tells the leader that somebody with fewer partitions would take this one."""
+    return f"{{hearth:{partition}}}:standby:{stage}"
 
 
 def job_key(request_id: str) -> str:
