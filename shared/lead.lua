@@ -6,7 +6,9 @@ local leader = redis.call('GET', KEYS[1])
 if leader and leader ~= ARGV[1] then
   local fewest = redis.call('GET', KEYS[2])
   if not fewest or tonumber(ARGV[3]) <= tonumber(fewest) then
-    redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
+    -- A standby looks this often. Nobody should give up a partition for one that has died.
+    local look_ms = math.min(math.floor(ARGV[2] / 2), 1000)
+    redis.call('SET', KEYS[2], ARGV[3], 'PX', look_ms + 100)
   end
   return {0, redis.call('PTTL', KEYS[1]), -1}
 end
