@@ -13,4 +13,7 @@ if leader and leader ~= ARGV[1] then
   return {0, redis.call('PTTL', KEYS[1]), -1}
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if not leader then
+  redis.call('DEL', KEYS[2]) -- the mark may be its own; other standbys come again
+end
 return {1, tonumber(ARGV[2]), tonumber(redis.call('GET', KEYS[2]) or -1)}
