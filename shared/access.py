@@ -49,6 +49,7 @@ def _lead(name: str) -> Grant:
 
 
 _ACCEPTED = f"{_ANY}:accepted:*"
+_LIMITS = f"{_ANY}:limits"
 
 USERS: dict[str, tuple[Grant, ...]] = {
     "ingest": (
@@ -56,6 +57,7 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("hget", "hset", "hgetall", "del", "expire", "multi", "exec"), (_ACCEPTED,)),
         Grant(_SCRIPT, (_ACCEPTED, *_keys(REQUESTS))),
         Grant(("exists", "xlen", "xinfo|groups"), _keys(REQUESTS)),
+        Grant(("hget",), (_LIMITS,)),
     ),
     "executor": _stage("executor"),
     "profiler": _stage("profiler"),
@@ -63,6 +65,7 @@ USERS: dict[str, tuple[Grant, ...]] = {
     "publisher": (
         *_stage("publisher"),
         Grant((*_SCRIPT, "set"), ("job:*",)),
+        Grant((*_SCRIPT, "hget", "hset"), (_LIMITS,)),
         Grant(("publish",), (), ("*",)),  # a message may name any channel in replyTo
     ),
     "replay": (

@@ -15,7 +15,13 @@ import redis
 
 from shared.address import is_cluster, name_node, read_seeds
 from shared.codec import encode
-from shared.events import DeadLettered, Event, InvocationRejected, InvocationRequested
+from shared.events import (
+    DeadLettered,
+    Event,
+    InvocationRejected,
+    InvocationRequested,
+    MemoryLimitChanged,
+)
 from shared.inbox import LogUnavailableError
 from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
@@ -27,6 +33,7 @@ from shared.topology import (
     active_key,
     job_key,
     key,
+    limits_key,
     partition_of,
     standby_key,
     stream_of,
@@ -136,6 +143,21 @@ class Log:
             [message_id, receipt, encode(event)],
         )
         return Accepted(state.decode())
+
+    @_waiting_for_redis
+    def grant(self, change: MemoryLimitChanged) -> None:
+        """Remember the limit that the tuner has set; what is newer stays."""
+        self._run(
+            "grant",
+            [limits_key(self.partition_of(change.function_id))],
+            [change.function_id, change.occurred_at_ms, change.to_mb],
+        )
+
+    @_waiting_for_redis
+    def granted_mb(self, function_id: str) -> int | None:
+        """The limit that the tuner has set for a function; None before the first change."""
+        granted = self._redis.hget(limits_key(self.partition_of(function_id)), function_id)
+        return None if granted is None else int(granted.partition(b":")[2])
 
     @_waiting_for_redis
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

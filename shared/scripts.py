@@ -11,6 +11,7 @@ TEXTS = {
         "accept",
         "claim",
         "commit",
+        "grant",
         "hold",
         "lead",
         "leave",

@@ -39,6 +39,7 @@ KEY_PATTERNS = (
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
     "{hearth:P}:standby:STAGE",
+    "{hearth:P}:limits",
     "job:REQUEST_ID",
 )
 
@@ -66,6 +67,11 @@ def active_key(stage: str, partition: int) -> str:
 def standby_key(stage: str, partition: int) -> str:
     """Tells the leader that somebody with fewer partitions would take this one."""
     return f"{{hearth:{partition}}}:standby:{stage}"
+
+
+def limits_key(partition: int) -> str:
+    """The memory limits that the tuner has set, by function."""
+    return f"{{hearth:{partition}}}:limits"
 
 
 def job_key(request_id: str) -> str:
