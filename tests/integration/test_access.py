@@ -23,15 +23,23 @@ from tests.e2e.client import Client
 from tests.fixtures_cluster import wait_until
 from tests.fixtures_stack import SOON, MakeStack
 from tests.integration.guarded_redis import GuardedRedis
+from tests.integration.recorded_calls import is_allowed as is_allowed_by_policy
+from tests.integration.recorded_calls import read_calls
 
 AWS_SECRET = "aws-secret-that-nobody-should-see"
 ENV_VALUE = "variable-of-a-function-that-nobody-should-see"
 FUNCTION = """
-import time
+import os
 
 def handler(event, context):
     if event == "fail":
         raise ValueError("as asked")
+    if event == "files":
+        print("x" * 40_000)
+        with open(os.environ["OUTPUT_DIR"] + "/large", "wb") as file:
+            file.write(bytes(9 << 20))
+        with open(context.input_path) as file:
+            return file.read() + "y" * 200_000
     return event
 """
 
@@ -82,7 +90,8 @@ def run_hearth(stack: Stack, *words: str) -> str:
 def start_with_users(stack: Stack, guarded: GuardedRedis, *names: str) -> None:
     """Each process with its own user."""
     for name in names:
-        stack.environment = {**stack.environment, "REDIS_URL": guarded.url(name)}
+        own = {"REDIS_URL": guarded.url(name), "AWS_ACCESS_KEY_ID": name}
+        stack.environment = {**stack.environment, **own}
         stack.start(name)
 
 
@@ -101,21 +110,25 @@ def read_all(admin: Any) -> str:
 
 
 def test_every_process_works_with_its_own_user_and_tells_no_secret(
-    make_stack: MakeStack, guarded: GuardedRedis
+    make_stack: MakeStack, guarded: GuardedRedis, tmp_path: Path
 ) -> None:
-    """A whole stack over TLS: results, burials, a replay; nothing was refused, nothing leaked."""
+    """A whole stack over TLS: results, burials, a replay; nothing was refused, nothing leaked.
+
+    And each process called AWS for no more than its policy in `deploy/iam` allows.
+    """
     stack, client = make_stack(
         "local",
         connect=lambda stack: GuardedClient(guarded, stack.settings),
         REDIS_URL=guarded.url("admin"),
         REDIS_CA_FILE=guarded.ca_file,
         LOG_LEVEL="DEBUG",
+        MOTO_ENABLE_RECORDING="1",
+        MOTO_RECORDER_FILEPATH=os.fspath(tmp_path / "calls"),
     )
     inner = dict(stack.environment)
     stack.environment = {
         **inner,
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{inner['LOCAL_AWS_PORT']}",
-        "AWS_ACCESS_KEY_ID": "known",
         "AWS_SECRET_ACCESS_KEY": AWS_SECRET,
     }
     start_with_users(stack, guarded, *STAGES, "metrics")
@@ -124,8 +137,12 @@ def test_every_process_works_with_its_own_user_and_tells_no_secret(
         client.send(f"r{number}", "f", input=event, envVars={"TOKEN": ENV_VALUE})
     client.send("r2", "f", memoryMb=1, envVars={"TOKEN": ENV_VALUE})
     client.send("r3", "f", envVars={"TOKEN": {"not text": ENV_VALUE}})
+    client.send("r4", "f", input="one", memoryMb="auto")
+    client.s3.create_bucket(Bucket="inputs")
+    client.s3.put_object(Bucket="inputs", Key="some", Body=b"text")
+    client.send("r5", "f", input="files", inputS3={"bucket": "inputs", "key": "some"})
     client.send_body(f"no JSON {guarded.port}")
-    documents = client.wait_kept([f"r{number}" for number in range(4)], seconds=40)
+    documents = client.wait_kept([f"r{number}" for number in range(6)], seconds=40)
     admin = guarded.connect("admin")
     admin.xadd(key(REQUESTS, 0), {"event": "no event"})
     wait_until(lambda: admin.xlen(key(DEAD, 0)) == 2, "both are buried")
@@ -140,7 +157,11 @@ def test_every_process_works_with_its_own_user_and_tells_no_secret(
     assert stack.log_path is not None
     told += stack.log_path.read_text()
 
-    assert ["SUCCESS", "FAILED", "REJECTED", "REJECTED"] == [one["status"] for one in documents]
+    statuses = ["SUCCESS", "FAILED", "REJECTED", "REJECTED", "SUCCESS", "SUCCESS"]
+    assert statuses == [one["status"] for one in documents]
+    calls = {one for one in read_calls(tmp_path / "calls") if one.user != "local"}  # the client
+    assert {"ingest", "executor", "publisher"} == {call.user for call in calls}
+    assert [] == [call for call in calls if not is_allowed_by_policy(call)]
     assert [] == [(one["username"], one["object"]) for one in admin.acl_log()]
     in_redis = read_all(admin)
     for secret in (AWS_SECRET, *map(guarded.password, [*USERS, "admin"])):
