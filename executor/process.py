@@ -106,6 +106,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return
     inbox = make_inbox(settings)
     executor = build(settings, factory, inbox)
+    executor.meet_neighbours()
     attending = _Attending(executor)
     backoff = Backoff(STAGE, "redis")
     drained_at: float | None = None

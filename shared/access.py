@@ -7,7 +7,7 @@ all its keys, but each command in it is judged by itself.
 
 from dataclasses import dataclass
 
-from shared.topology import DEAD, MODELS, PROFILES, REQUESTS, STREAMS, Stream
+from shared.topology import DEAD, EXECUTORS_CHANNEL, MODELS, PROFILES, REQUESTS, STREAMS, Stream
 
 _ANY = "{hearth:*}"
 # CLIENT SETINFO, which redis-py sends too, is unknown to Redis 7.0; its refusal changes nothing.
@@ -49,6 +49,7 @@ def _lead(name: str) -> Grant:
 
 
 _ACCEPTED = f"{_ANY}:accepted:*"
+_OFFERS = f"{_ANY}:offer:*"
 _LIMITS = f"{_ANY}:limits"
 
 USERS: dict[str, tuple[Grant, ...]] = {
@@ -59,7 +60,12 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("exists", "xlen", "xinfo|groups"), _keys(REQUESTS)),
         Grant(("hget",), (_LIMITS,)),
     ),
-    "executor": _stage("executor"),
+    "executor": (
+        *_stage("executor"),
+        Grant((*_SCRIPT, "set", "get", "del"), (_OFFERS,)),
+        Grant(_SCRIPT, (_OFFERS, *_keys(REQUESTS))),
+        Grant(("publish", "subscribe", "unsubscribe"), (), (EXECUTORS_CHANNEL,)),
+    ),
     "profiler": _stage("profiler"),
     "tuner": (*_stage("tuner"), _lead("tuner"), Grant(_READ, _keys(PROFILES, MODELS))),
     "publisher": (

@@ -103,6 +103,14 @@ class ClusterInbox:
         for part in self._parts.values():
             part.inbox.hold()
 
+    def adopt(self, delivery: Delivery) -> None:
+        """See `Inbox.adopt`."""
+        self._parts[delivery.partition].inbox.adopt(delivery)
+
+    def forget(self, delivery: Delivery) -> None:
+        """See `Inbox.forget`."""
+        self._parts[delivery.partition].inbox.forget(delivery)
+
     def close(self) -> None:
         """See `Inbox.close`."""
         for part in self._parts.values():

@@ -69,6 +69,11 @@ SANDBOX_STOPS = Counter("hearth_sandbox_stops", "Sandboxes destroyed, by reason.
 SANDBOXES = Gauge(
     "hearth_sandboxes", "Sandboxes: busy, idle, generic.", ["state"], multiprocess_mode="livesum"
 )
+HAND_OVERS = Counter(
+    "hearth_hand_overs",
+    "Cold starts offered to another executor: given, kept, unanswered.",
+    ["outcome"],
+)
 SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
 CODE_FETCHES = Counter(
     "hearth_code_fetches",

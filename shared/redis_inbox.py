@@ -162,6 +162,14 @@ class RedisInbox:
                     ("EVALSHA", DIGESTS["hold"], 1, name, self._group, self.consumer, *ids), check
                 )
 
+    def adopt(self, delivery: Delivery) -> None:
+        """See `Inbox.adopt`."""
+        self._hand[delivery.partition, delivery.entry_id] = delivery
+
+    def forget(self, delivery: Delivery) -> None:
+        """See `Inbox.forget`."""
+        self._hand.pop((delivery.partition, delivery.entry_id), None)
+
     def close(self) -> None:
         """See `Inbox.close`."""
         # Without an answer nothing is lost: what is pending will be claimed after a while.
