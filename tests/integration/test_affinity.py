@@ -9,7 +9,7 @@ from tests.fixtures_cluster import wait_until
 from tests.fixtures_stack import MakeStack
 
 FUNCTIONS = 20
-CALLS = 100
+CALLS = 80
 SEED = 20_261_124
 
 
@@ -20,7 +20,6 @@ def test_more_executors_do_not_mean_more_cold_starts(make_stack: MakeStack) -> N
         "profiler",
         "tuner",
         "publisher",
-        "metrics",
         GENERIC_SANDBOXES_MAX="0",
         SANDBOXES_MAX="24",
         POOL_POLICY="fixed",
@@ -42,20 +41,6 @@ def test_more_executors_do_not_mean_more_cold_starts(make_stack: MakeStack) -> N
         workers[document["workerId"]] += 1
 
     client.wait_settled()
-    from urllib.request import urlopen
-
-    print(
-        [
-            l
-            for l in urlopen(f"http://127.0.0.1:{stack.settings.metrics_port}/metrics")
-            .read()
-            .decode()
-            .splitlines()
-            if "hand_over" in l
-        ],
-        starts,
-        workers,
-    )
     assert starts["cold"] <= FUNCTIONS + 2, (starts, workers)
     assert min(workers[name] for name in ("one", "two")) > CALLS / 10
     assert client.redis.xlen("{hearth:0}:publications") == CALLS
