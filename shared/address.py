@@ -47,14 +47,6 @@ def name_node(url: str, node: Node) -> str:
     return urlunsplit((scheme, f"{user}{at}{host}:{node.port}", "/0", parts.query, ""))
 
 
-def hide_password(url: str) -> str:
-    """The URL as it may be shown in logs."""
-    parts = urlsplit(url)
-    user, at, place = parts.netloc.rpartition("@")
-    shown = f"{user.partition(':')[0]}:***{at}{place}" if at else place
-    return urlunsplit((parts.scheme, shown, parts.path, "", ""))
-
-
 def slot_of(partition: int) -> int:
     """The slot of a cluster that holds everything of a partition."""
     return key_slot(key(REQUESTS, partition).encode())
