@@ -79,10 +79,13 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(_READ, _keys(PROFILES, MODELS)),
         Grant(("xadd",), _keys(MODELS)),
     ),
-    # People: hearth dead, profile, report, replay, doctor.
+    # People: what `hearth` does besides running processes. It does without CONFIG GET.
     "operator": (
-        Grant(_READ, _keys(*STREAMS)),
+        Grant((*_READ, "xread"), _keys(*STREAMS)),
         Grant(("xadd",), _keys(*STREAMS)),
+        Grant(("info", "time", "client|list"), ()),
+        Grant(("get", "exists"), ("job:*", _ACCEPTED)),
+        Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), (), ("result:*",)),
         _lead("replay"),
     ),
     # Whoever sends messages and waits for results.
