@@ -240,6 +240,6 @@ def test_a_server_that_the_authority_did_not_sign_is_refused(
         check=False,
     )
 
-    assert done.returncode == 1
+    assert done.returncode != 0
     assert "certificate" in done.stderr.lower()
     assert guarded.password("operator") not in done.stderr
