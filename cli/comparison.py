@@ -6,7 +6,7 @@ Not here: one profile (`profile_view`), the second call (`rerun`).
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from cli.profile_view import View, format_bytes, format_us
+from profiler.view import View, format_bytes, format_us
 from shared.events import Accuracy
 from tuner.prices import PriceBook, price_invocation_usd
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from cli.profile_text import draw_bar, draw_legend
-from cli.profile_view import format_us, list_parts
+from profiler.view import format_us, list_parts
 from shared.events import Breakdown
 
 Document = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from cli.profile_view import format_bytes, format_us
+from profiler.view import format_bytes, format_us
 from shared.events import (
     Anything,
     CostModelRefreshed,

@@ -38,6 +38,16 @@ PROCESSES = {
     "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
     "metrics": "shared.metrics_server",
+    "console": "console.process",
+    "traces": "traces.process",
+}
+_ERRORS = {
+    "local": (("local.child", "LocalError"),),
+    "executor": (("executor.sandbox", "SandboxError"),),
+    "tuner": (("tuner.price_lists", "PriceBookError"),),
+    "replay": (("tuner.replay_schedule", "ReplayCronError"),),
+    "console": (("console.process", "ConsoleError"), ("tuner.price_lists", "PriceBookError")),
+    "traces": (("traces.process", "TracesError"),),
 }
 # In the order in which one meets them. Imported when asked for: eight processes need none of them.
 COMMANDS = {
@@ -158,24 +168,14 @@ def run(settings: Settings, process: str) -> None:
 
 def module_errors(process: str) -> tuple[type[Exception], ...]:
     """What a process says in words for people, with the next step: not worth a traceback."""
-    if process == "local":
-        error: type[Exception] = importlib.import_module("local.child").LocalError
-        return (error,)
-    if process == "executor":
-        error = importlib.import_module("executor.sandbox").SandboxError
-        return (error,)
-    if process == "tuner":
-        error = importlib.import_module("tuner.price_lists").PriceBookError
-        return (error,)
-    if process == "replay":
-        error = importlib.import_module("tuner.replay_schedule").ReplayCronError
-        return (error,)
-    return ()
+    return tuple(
+        getattr(importlib.import_module(module), name) for module, name in _ERRORS.get(process, ())
+    )
 
 
 def _announce(settings: Settings, process: str, folder: Path) -> None:
     metrics = importlib.import_module("shared.metrics")
-    metrics.STARTED.labels(process).set_to_current_time()
+    metrics.begin(process)
     if settings.metrics_own:
         server = importlib.import_module("shared.metrics_server").make_server(settings, folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -10,7 +10,7 @@ from cli.command import Command, as_json_option
 from cli.failure import Failure
 from cli.profile_svg import draw_svg
 from cli.profile_text import draw_text
-from cli.profile_view import View, make_view
+from profiler.view import View, make_view
 from shared.codec import UndecodableError, decode
 from shared.events import InvocationFinished, InvocationProfiled, InvocationTuned
 from shared.log import Log

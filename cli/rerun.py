@@ -18,9 +18,9 @@ from cli.document_text import write_document
 from cli.failure import ExitCode, Failure
 from cli.invoke import make_prefix, make_sender
 from cli.profile import describe_view, find
-from cli.profile_view import View, make_view
 from cli.screen import find_width, print_json, print_rows
 from cli.sender import Document, Message
+from profiler.view import View, make_view
 from shared.aws import make_client
 from shared.codec import UndecodableError, decode
 from shared.events import InvocationRejected, InvocationRequested

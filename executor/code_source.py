@@ -13,7 +13,6 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from executor.archive import ARCHIVE_BYTES_MAX
-from shared import metrics
 from shared.events import Code
 
 _CHUNK_BYTES = 1 << 20
@@ -56,7 +55,6 @@ class CodeSource:
 
         Raises CodeRejectedError or CodeUnavailableError.
         """
-        metrics.S3_CALLS.labels("executor").inc()
         condition = {} if etag is None else {"IfNoneMatch": etag}
         try:
             answer = self._s3.get_object(Bucket=code.bucket, Key=code.key, **condition)

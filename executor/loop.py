@@ -32,11 +32,13 @@ from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
 from executor.parting import Partings
 from executor.policy import choose_policy
 from executor.pool import Pool, key_of
+from executor.rest import Rests
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
 from executor.supply import Receivers, Supply
 from executor.transfers import fail_too_large
 from executor.watch import Watch
+from shared import metrics
 from shared.events import (
     Failure,
     InvocationRejected,
@@ -85,6 +87,7 @@ class Executor:
         )
         self._transfers = launcher.transfers
         self._partings = Partings(self.supply, self._watch, self._ledger, self._transfers)
+        self._rests = Rests(background)
         self._guard = OutputGuard(settings, background, self._overfilled)
         ways = Ways(self._place, self._let_go, self._take_over, self._has_idle, self._list_warm)
         offers = Offers(settings.redis_address)  # connects when there is something to tell
@@ -131,7 +134,7 @@ class Executor:
             if seat.settles:
                 self._partings.settle_overdue(seat)
             elif seat.invocation is None:
-                seat.freeze()
+                self._rests.begin(seat)
             else:
                 self._end_overdue(seat)
         if self.supply.is_waited_for:
@@ -139,6 +142,7 @@ class Executor:
         if self.supply.is_calm:
             self.supply.end_calm()
         self._guard.look(self._watch.seats)
+        self._ledger.tell()
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -287,7 +291,11 @@ class Executor:
             return
         seat.initialised = True
         self._hand_over.announce(invocation.request.function_id)
-        self.supply.pool.record_cold(seat.key, (invocation.sandbox_us + invocation.init_us) / 1_000)
+        start_us = invocation.sandbox_us + invocation.init_us
+        self.supply.pool.record_cold(seat.key, start_us / 1_000)
+        runtime = invocation.request.runtime.value
+        start_duration = metrics.START_DURATION.labels(runtime, invocation.kind_of_start)
+        start_duration.observe(start_us / 1e6)
         seat.limit_cpu()
         self._call(seat, invocation)
 

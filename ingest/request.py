@@ -51,6 +51,7 @@ _CHANNEL_RULE = (
     "the name of a pub/sub channel, 1 to 256 letters, digits and . _ : / @ { } - "
     "that begins with a letter or a digit"
 )
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def read_request(fields: Fields, origin: Origin, settings: Settings) -> Invocati
         reuse=_read_reuse(fields),
         reply_to=read_reply_to(fields, origin.request_id),
         memory_auto=fields.value("memoryMb") == "auto",
+        traceparent=_read_traceparent(fields),
     )
 
 
@@ -198,6 +200,12 @@ def _read_reuse(fields: Fields) -> bool:
     if not isinstance(reuse, bool):
         raise fields.refuse("reuse", "true or false; false runs in a sandbox of its own, once")
     return reuse
+
+
+def _read_traceparent(fields: Fields) -> str | None:
+    """The sender's span. What is none is passed over, as W3C asks: tracing must break nothing."""
+    given = fields.value("traceparent")
+    return given if isinstance(given, str) and _TRACEPARENT.fullmatch(given) else None
 
 
 def read_reply_to(fields: Fields, request_id: str) -> str | None:

@@ -5,39 +5,13 @@ Not here: what is asked of it (`log`, `offers`), nor the pipelined connections o
 
 import threading
 from collections.abc import Sequence
-from functools import wraps
 from typing import Any
 
 import redis
 
 from shared.address import is_cluster, name_node, read_seeds
-from shared.inbox import LogUnavailableError
+from shared.redis_errors import UNAVAILABLE, waiting_for_redis
 from shared.scripts import TEXTS
-
-_UNAVAILABLE = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.ReadOnlyError,
-    redis.BusyLoadingError,
-    redis.OutOfMemoryError,
-    redis.exceptions.RedisClusterException,  # no node of it answers
-    redis.exceptions.ClusterError,  # it does not cover all slots, or a slot is on its way
-    redis.exceptions.MovedError,
-    redis.exceptions.TryAgainError,
-)
-
-
-def waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
-    """Turn the client's errors into the one that stages wait on."""
-
-    @wraps(call)
-    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        try:
-            return call(*args, **kwargs)
-        except _UNAVAILABLE as error:
-            raise LogUnavailableError(f"Redis does not answer: {error}") from error
-
-    return guarded
 
 
 class Connection:
@@ -86,6 +60,6 @@ def _make_client(url: str) -> Any:  # noqa: ANN401
     for seed in read_seeds(url):
         try:
             return redis.RedisCluster.from_url(name_node(url, seed), **options)
-        except (*_UNAVAILABLE, OSError) as error:
+        except (*UNAVAILABLE, OSError) as error:
             problem = error
     raise redis.ConnectionError(f"no node of the cluster answers: {problem}")

@@ -6,8 +6,8 @@ Not here: stages (`redis_inbox`), which must handle every entry once.
 import time
 from collections.abc import Sequence
 
-from shared.connection import waiting_for_redis
 from shared.log import Log
+from shared.redis_errors import waiting_for_redis
 from shared.topology import STREAMS, Stream, key
 
 _COUNT = 500

@@ -11,7 +11,7 @@ from enum import StrEnum
 import redis
 
 from shared.codec import encode
-from shared.connection import Connection, waiting_for_redis
+from shared.connection import Connection
 from shared.events import (
     DeadLettered,
     Event,
@@ -19,6 +19,7 @@ from shared.events import (
     InvocationRequested,
     MemoryLimitChanged,
 )
+from shared.redis_errors import waiting_for_redis
 from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
     DEAD,

@@ -6,8 +6,9 @@ steps are atomic, so an entry has one owner at any time. Not here: who offers wh
 
 from typing import Any
 
-from shared.connection import Connection, waiting_for_redis
+from shared.connection import Connection
 from shared.inbox import Delivery
+from shared.redis_errors import waiting_for_redis
 from shared.topology import EXECUTORS_CHANNEL, key, offer_key
 
 

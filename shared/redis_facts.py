@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import redis
 
-from shared.connection import waiting_for_redis
 from shared.log import Log
+from shared.redis_errors import waiting_for_redis
 from shared.topology import Stream, key
 
 

@@ -7,8 +7,8 @@ a sender looks at the key too, now and then.
 from collections.abc import Sequence
 from typing import Any
 
-from shared.connection import waiting_for_redis
 from shared.log import Log
+from shared.redis_errors import waiting_for_redis
 from shared.topology import accepted_key, job_key, result_channel
 
 

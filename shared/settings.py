@@ -18,6 +18,7 @@ Positive = Annotated[int, Meta(ge=1)]
 
 LOCAL_ACCOUNT = "123456789012"  # the account id that the AWS stand-in answers for
 LOCAL_QUEUE = "hearth-requests"
+TOKEN_CHARACTERS_MIN = 16
 
 
 class SettingsError(Exception):
@@ -87,6 +88,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_port: Port = 8000
     metrics_own: bool = False
     metrics_bind: str = "127.0.0.1"
+    console_port: Port = 8001
+    console_bind: str = "127.0.0.1"
+    console_token: str = ""
+    otel_exporter_otlp_endpoint: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
@@ -198,6 +203,12 @@ def _check_relations(settings: Settings) -> None:
         message = (
             "REDIS_CA_FILE: given, but REDIS_URL does not begin with rediss. "
             "Set REDIS_URL in .env to rediss://... so that the connection is encrypted."
+        )
+        raise SettingsError(message)
+    if settings.console_token and len(settings.console_token) < TOKEN_CHARACTERS_MIN:
+        message = (
+            f"CONSOLE_TOKEN: shorter than {TOKEN_CHARACTERS_MIN} characters, it could be guessed. "
+            "Remove it and the console makes one, or set the output of: openssl rand -hex 24"
         )
         raise SettingsError(message)
     if settings.tuner_objective == "latency" and not settings.tuner_latency_ms_max:

@@ -8,6 +8,7 @@ the state is dropped and folded anew. Not here: which partitions a process tries
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,12 +44,14 @@ _RUN_OUT_MS = 5  # past the end of a dead leader's time
 _LOOK_MS_MAX = 1_000  # between two looks of a standby
 
 
-class Counter:
+class Counting:
     """A partition's tuner at the edge: what it advises shows in the metrics."""
 
     def __init__(self, tuner: Tuner) -> None:
         self._tuner = tuner
         self._savings_usd: dict[str, float] = {}  # a month, by function
+        self._unshown_usd = 0.0
+        self._findings: Counter[str] = Counter()
 
     def handle(self, event: Anything) -> Sequence[Event]:
         """As the tuner."""
@@ -60,16 +63,25 @@ class Counter:
                 metrics.LIMIT_CHANGES.labels(output.action).inc()
         return outputs
 
+    def tell(self) -> None:
+        """Bring the metrics up to date, once a batch."""
+        for kind, count in self._findings.items():
+            metrics.FINDINGS.labels(kind).inc(count)
+        self._findings.clear()
+        metrics.SAVINGS.inc(self._unshown_usd)
+        self._unshown_usd = 0.0
+
     def retire(self) -> None:
         """Somebody else counts from here."""
+        self.tell()
         metrics.SAVINGS.dec(sum(self._savings_usd.values()))
         self._savings_usd.clear()
 
     def _count(self, function_id: str, advice: Advice) -> None:
         for finding in advice.findings:
-            metrics.FINDINGS.labels(finding.kind.value).inc()
+            self._findings[finding.kind.value] += 1
         savings_usd = advice.savings_monthly_usd or 0.0
-        metrics.SAVINGS.inc(savings_usd - self._savings_usd.get(function_id, 0.0))
+        self._unshown_usd += savings_usd - self._savings_usd.get(function_id, 0.0)
         self._savings_usd[function_id] = savings_usd
 
 
@@ -117,7 +129,7 @@ class Leader:
         self._log = log
         self._partition = partition
         self._offices = offices
-        self._counter: Counter | None = None
+        self._counter: Counting | None = None
         self._newest_model = ""
         self._rest_s = 0.0  # before the next try: somebody else should have it
 
@@ -213,9 +225,12 @@ class Leader:
         log_event(LOG, "tuner.restored", partition=self._partition, event_count=count)
         if self._counter is not None:
             self._counter.retire()
-        self._counter = Counter(tuner)
+        self._counter = Counting(tuner)
         settings = self._settings
-        return Stage(STAGE, self._counter.handle, settings.attempts_max, settings.batch_max)
+        counting = self._counter
+        return Stage(
+            STAGE, counting.handle, settings.attempts_max, settings.batch_max, counting.tell
+        )
 
 
 def restore(tuner: Tuner, log: Log, partition: int) -> int:
