@@ -26,6 +26,7 @@ lint: $(VENV)/ruff # everything of `check` that needs no test
 	$(VENV)/mypy --no-error-summary
 	$(VENV)/lint-imports --no-logo
 	$(VENV)/python scripts/generate_events_doc.py --check
+	$(VENV)/python scripts/generate_acl.py --check
 	$(VENV)/python scripts/generate_cli_doc.py --check
 	$(VENV)/python scripts/generate_dashboard.py --check
 

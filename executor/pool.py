@@ -106,6 +106,14 @@ class Pool(Generic[S]):
         """What all sandboxes may take, busy and idle."""
         return self._memory_mb
 
+    def has_idle(self, function_id: str) -> bool:
+        """Whether some sandbox of the function waits for an invocation."""
+        return any(key[0] == function_id for key in self._by_key)
+
+    def list_functions(self) -> set[str]:
+        """The functions that have sandboxes, busy or idle."""
+        return {str(key[0]) for key in self._alive}
+
     def count_by(self, kind_of: Callable[[PoolKey], object]) -> tuple[Counter[object], ...]:
         """How many are busy and how many idle, by a kind that a key has."""
         alive: Counter[object] = Counter()

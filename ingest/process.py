@@ -25,7 +25,8 @@ from shared.aws_calls import count_calls
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
-from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.open_inbox import open_inbox
+from shared.redis_inbox import make_consumer_name
 from shared.settings import Settings
 from shared.topology import DEAD, PUBLICATIONS
 
@@ -56,7 +57,7 @@ def build(settings: Settings) -> Ingest:
     leases = Leases(settings.visibility_timeout_s)
     desk = make_desk(queue, log, leases, settings)
     published, dead = (
-        RedisInbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
+        open_inbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
     )
     return Ingest(
         receivers=tuple(Receiver(Taker(desk)) for _ in range(settings.receivers)),

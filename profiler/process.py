@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from profiler.stage import handle
 from shared import metrics
 from shared.events import Anything, Event, InvocationProfiled
-from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.open_inbox import open_inbox
+from shared.redis_inbox import make_consumer_name
 from shared.runner import Stage
 from shared.runner import run as run_stage
 from shared.settings import Settings
@@ -44,7 +45,7 @@ class Counting:
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop`."""
-    inbox = RedisInbox(settings, EXECUTIONS, make_consumer_name("profiler"))
+    inbox = open_inbox(settings, EXECUTIONS, make_consumer_name("profiler"))
     counting = Counting()
     stage = Stage(
         "profiler", counting.handle, settings.attempts_max, settings.batch_max, counting.tell

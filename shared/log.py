@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from shared.codec import encode
+from shared.connection import Connection
 from shared.events import (
     DeadLettered,
     Event,
@@ -31,6 +32,7 @@ from shared.topology import (
     key,
     limits_key,
     partition_of,
+    standby_key,
     stream_of,
 )
 
@@ -43,6 +45,15 @@ class Accepted(StrEnum):
     NEW = "new"
     IN_FLIGHT = "in_flight"
     SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a try to lead."""
+
+    leads: bool
+    left_ms: int  # until the lead runs out, whoever has it
+    standby_led: int  # the fewest partitions that a standby of this one leads; -1 without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +70,8 @@ def _sortable(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(number)
 
 
-class Log:
+class Log(Connection):
     """The streams and keys of one Redis. Every call raises LogUnavailableError without it."""
-
-    def __init__(self, url: str, partitions: int = 1) -> None:
-        self._redis: Any = redis.Redis.from_url(
-            url, protocol=2, socket_connect_timeout=5, socket_timeout=10
-        )
-        self._partitions = partitions
-        self._scripts = {name: self._redis.register_script(text) for name, text in TEXTS.items()}
 
     def partition_of(self, function_id: str) -> int:
         """The partition that holds all events of a function."""
@@ -79,18 +83,20 @@ class Log:
     ) -> Accepted:
         """Append the request unless its id is known; remember the SQS message either way."""
         partition = self.partition_of(event.function_id)
-        state = self._scripts["accept"](
-            keys=[accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
-            args=[message_id, receipt, encode(event)],
+        state = self._run(
+            "accept",
+            [accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
+            [message_id, receipt, encode(event)],
         )
         return Accepted(state.decode())
 
     @waiting_for_redis
     def grant(self, change: MemoryLimitChanged) -> None:
         """Remember the limit that the tuner has set; what is newer stays."""
-        self._scripts["grant"](
-            keys=[limits_key(self.partition_of(change.function_id))],
-            args=[change.function_id, change.occurred_at_ms, change.to_mb],
+        self._run(
+            "grant",
+            [limits_key(self.partition_of(change.function_id))],
+            [change.function_id, change.occurred_at_ms, change.to_mb],
         )
 
     @waiting_for_redis
@@ -118,13 +124,17 @@ class Log:
     @waiting_for_redis
     def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
         """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            for request_id, function_id in requests:
-                mark = accepted_key(request_id, self.partition_of(function_id))
-                pipe.delete(mark)
-                pipe.hset(mark, "state", Accepted.SETTLED.value)
-                pipe.expire(mark, ttl_s)
-            pipe.execute()
+        marks: dict[int, list[str]] = {}
+        for request_id, function_id in requests:
+            partition = self.partition_of(function_id)
+            marks.setdefault(partition, []).append(accepted_key(request_id, partition))
+        for alike in marks.values():  # a transaction is within one slot of a cluster
+            with self._redis.pipeline(transaction=True) as pipe:
+                for mark in alike:
+                    pipe.delete(mark)
+                    pipe.hset(mark, "state", Accepted.SETTLED.value)
+                    pipe.expire(mark, ttl_s)
+                pipe.execute()
 
     @waiting_for_redis
     def backlog(self, stream: Stream) -> int:
@@ -154,7 +164,8 @@ class Log:
         # By digest: redis-py's registered scripts would cost a round trip more in a pipeline.
         with self._redis.pipeline(transaction=False) as pipe:
             for result in results:
-                pipe.evalsha(
+                pipe.execute_command(  # `evalsha` is closed on a cluster's pipelines
+                    "EVALSHA",
                     DIGESTS["publish"],
                     1,
                     job_key(result.request_id),
@@ -191,20 +202,31 @@ class Log:
         return str(entry_id.decode())
 
     @waiting_for_redis
-    def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Redis's answer
+    def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:  # noqa: ANN401 - Redis's
         """Run one of the scripts; its keys are of one partition."""
-        return self._scripts[script](keys=keys, args=args)
+        return self._run(script, keys, args)
 
     @waiting_for_redis
+    def contend(
+        self, stage: str, partition: int, consumer: str, ttl_ms: int, *, led: int = 0
+    ) -> Standing:
+        """Take or keep the lead of a partition, of which one consumer may be active.
+
+        `led`: how many partitions the consumer's process leads, for those who have too many.
+        """
+        keys = [active_key(stage, partition), standby_key(stage, partition)]
+        leads, left_ms, standby_led = self._run("lead", keys, [consumer, ttl_ms, led])
+        return Standing(bool(leads == 1), left_ms, standby_led)
+
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
-        """Take or keep the lead of a stage of which one consumer may be active."""
-        reply = self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms])
-        return bool(reply == 1)
+        """Take or keep the lead of a stage that has one, whatever the partitions."""
+        standing: Standing = self.contend(stage, 0, consumer, ttl_ms)
+        return standing.leads
 
     @waiting_for_redis
-    def resign(self, stage: str, consumer: str) -> None:
+    def resign(self, stage: str, consumer: str, partition: int = 0) -> None:
         """Give the lead up."""
-        self._scripts["resign"](keys=[active_key(stage, 0)], args=[consumer])
+        self._run("resign", [active_key(stage, partition)], [consumer])
 
     def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
         """Events that the stream's group has handled, oldest first: what its state rests on."""
@@ -298,12 +320,3 @@ class Log:
         """Entry id and event of each entry in the dead stream of a partition."""
         entries = self._redis.xrange(key(DEAD, partition))
         return [(entry_id.decode(), fields[b"event"]) for entry_id, fields in entries]
-
-    @waiting_for_redis
-    def ping(self) -> None:
-        """Raise unless Redis answers."""
-        self._redis.ping()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()

@@ -148,6 +148,11 @@ INVOCATIONS_WAITING = Gauge(
 SANDBOX_WAIT = Counter(
     "hearth_sandbox_wait_seconds", "Time that invocations waited for a sandbox to become free."
 )
+HAND_OVERS = Counter(
+    "hearth_hand_overs",
+    "Cold starts offered to another executor: given, kept, unanswered.",
+    ["outcome"],
+)
 SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
 CODE_FETCHES = Counter(
     "hearth_code_fetches",
@@ -181,7 +186,7 @@ LIMIT_CHANGES = Counter(
 SAVINGS = Gauge(
     "hearth_savings_usd_per_month",
     "Savings that the current advice promises, all functions seen since the tuner took the lead.",
-    multiprocess_mode="livemostrecent",
+    multiprocess_mode="livesum",
 )
 REPLAYS = Counter(
     "hearth_replays", "Scheduled replays: refreshed, skipped (another runs), failed.", ["outcome"]

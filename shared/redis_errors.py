@@ -10,6 +10,18 @@ import redis
 
 from shared.inbox import LogUnavailableError
 
+UNAVAILABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.BusyLoadingError,
+    redis.OutOfMemoryError,
+    redis.exceptions.RedisClusterException,  # no node of it answers
+    redis.exceptions.ClusterError,  # it does not cover all slots, or a slot is on its way
+    redis.exceptions.MovedError,
+    redis.exceptions.TryAgainError,
+)
+
 
 def waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
     """Turn the client's errors into the one that stages wait on."""
@@ -18,8 +30,7 @@ def waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
     def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             return call(*args, **kwargs)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
-                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
+        except UNAVAILABLE as error:
             raise LogUnavailableError(f"Redis does not answer: {error}") from error
 
     return guarded

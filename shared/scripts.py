@@ -13,13 +13,17 @@ TEXTS = {
         "commit",
         "grant",
         "hold",
+        "keep",
         "lead",
         "leave",
+        "mend",
+        "offer",
         "publish",
         "purge",
         "requeue",
         "requeued",
         "resign",
+        "take",
     )
 }
 DIGESTS = {

@@ -38,7 +38,7 @@ from shared.topology import (
     key,
 )
 from tests.fakes.memory_queue import MemoryQueue
-from tuner.process import make_stage
+from tuner.leader import make_counting, make_stage
 
 # Of `models` no group reads every entry.
 READ = tuple(stream for stream in STREAMS if stream is not MODELS)
@@ -81,7 +81,7 @@ class Pipeline:
         counting = profiler.process.Counting()
         self._stages = [
             self._stage(Stage("profiler", counting.handle, tell=counting.tell), EXECUTIONS),
-            self._stage(make_stage(settings, self.log), PROFILES),
+            self._stage(make_stage(settings, make_counting(settings, self.log, 0)), PROFILES),
         ]
         self._settlers = [
             Settler(RedisInbox(settings, stream, "ingest"), self.queue, self.log, leases, settings)

@@ -15,7 +15,7 @@ from shared.topology import EXECUTIONS, PROFILES, Stream
 from tests.contract.sandboxes import make_factory
 from tests.fakes.memory_inbox import MemoryInbox, MemoryStreams
 from tests.fixtures_executor import MakeTurned
-from tuner.process import Counting as CountingTuner
+from tuner.leader import Counting as CountingTuner
 from tuner.stage import Tuner
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events"
