@@ -88,6 +88,13 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), (), ("result:*",)),
         _lead("replay"),
     ),
+    "metrics": (Grant((*_READ, "xinfo|consumers"), _keys(*STREAMS)), Grant(("info",), ())),
+    "traces": (Grant((*_READ, "xread"), _keys(*STREAMS)),),
+    "console": (
+        Grant((*_READ, "xread", "xinfo|consumers", "xadd"), _keys(*STREAMS)),  # it puts back
+        Grant(("get", "mget"), ("job:*",)),
+        Grant(("info",), ()),
+    ),
     # Whoever sends messages and waits for results.
     "client": (
         Grant(("get", "mget", "exists"), ("job:*",)),

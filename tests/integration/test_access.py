@@ -26,6 +26,8 @@ from tests.integration.guarded_redis import GuardedRedis
 from tests.integration.recorded_calls import is_allowed as is_allowed_by_policy
 from tests.integration.recorded_calls import read_calls
 
+PEOPLE = ("operator", "console")  # they put dead letters back
+LOOKERS = (*PEOPLE, "metrics", "traces")
 AWS_SECRET = "aws-secret-that-nobody-should-see"
 ENV_VALUE = "variable-of-a-function-that-nobody-should-see"
 FUNCTION = """
@@ -192,7 +194,7 @@ def is_allowed(client: Any, *command: object) -> bool:
 def writers(stream: Stream) -> set[str]:
     """Who may append to a stream."""
     stages = set(STAGES) if stream is DEAD else {stream.writer}
-    return {*stages, "operator"}
+    return {*stages, *PEOPLE}
 
 
 def test_a_user_can_do_nothing_else(guarded: GuardedRedis) -> None:
@@ -202,7 +204,7 @@ def test_a_user_can_do_nothing_else(guarded: GuardedRedis) -> None:
         admin.xadd(key(stream, 0), {"event": "{}"})
         admin.xgroup_create(key(stream, 0), stream.group, "0")
     readers = {
-        stream: {stream.group, "operator", *({"replay"} if stream.group == "tuner" else ())}
+        stream: {stream.group, *LOOKERS, *({"replay"} if stream.group == "tuner" else ())}
         for stream in STREAMS
     }
     for user in USERS:
@@ -215,12 +217,12 @@ def test_a_user_can_do_nothing_else(guarded: GuardedRedis) -> None:
                 assert not is_allowed(client, *command), (user, command)
             script = "return redis.call('XADD', KEYS[1], '*', 'event', 'forged')"
             forged = is_allowed(client, "EVAL", script, 1, name)
-            assert forged == (user in writers(stream) - {"operator", "replay"}), (user, name)
+            assert forged == (user in writers(stream) - {*PEOPLE, "replay"}), (user, name)
         for words in ("FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MONITOR", "SHUTDOWN",
                       "SCRIPT FLUSH", "SAVE"):  # fmt: skip
             assert not is_allowed(client, *words.split()), (user, words)
         assert is_allowed(client, "SET", "job:r", "{}", "NX") == (user == "publisher")
-        assert is_allowed(client, "GET", "job:r") == (user in ("client", "operator"))
+        assert is_allowed(client, "GET", "job:r") == (user in ("client", *PEOPLE))
         client.close()
     admin.close()
 
