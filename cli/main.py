@@ -26,6 +26,7 @@ PROCESSES = {
     "tuner": "tuner.process",
     "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
+    "archive": "archiver.process",
     "metrics": "shared.metrics_server",
 }
 
@@ -83,6 +84,9 @@ def module_errors(process: str) -> tuple[type[Exception], ...]:
         return (error,)
     if process == "tuner":
         error = importlib.import_module("tuner.price_lists").PriceBookError
+        return (error,)
+    if process == "archive":
+        error = importlib.import_module("archiver.archiver").ArchiveDiffersError
         return (error,)
     if process == "replay":
         error = importlib.import_module("tuner.replay_schedule").ReplayCronError

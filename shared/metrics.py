@@ -89,6 +89,22 @@ SAVINGS = Gauge(
     multiprocess_mode="livemostrecent",
 )
 PUBLISHED = Counter("hearth_published", "Results published, by status.", ["status"])
+ARCHIVED = Counter("hearth_archived_entries", "Entries written to the archive.", ["stream"])
+TRIMMED = Counter("hearth_trimmed_entries", "Entries removed from Redis.", ["stream"])
+ARCHIVE_LAG = Gauge(
+    "hearth_archive_lag_seconds",
+    "Age of the oldest entry that is not archived.",
+    ["stream"],
+    multiprocess_mode="livemax",
+)
+REDIS_MEMORY = Gauge(
+    "hearth_redis_memory_bytes", "Memory that Redis uses.", multiprocess_mode="livemostrecent"
+)
+REDIS_MEMORY_MAX = Gauge(
+    "hearth_redis_memory_max_bytes",
+    "Memory that Redis may use; 0 without a bound.",
+    multiprocess_mode="livemostrecent",
+)
 
 
 # Looking a label up costs more than counting, so the path of an invocation does it once a value.

@@ -7,7 +7,19 @@ _FOLDER = Path(__file__).parent
 
 TEXTS = {
     name: (_FOLDER / f"{name}.lua").read_text()
-    for name in ("accept", "claim", "commit", "hold", "lead", "leave", "publish", "resign")
+    for name in (
+        "accept",
+        "archived",
+        "claim",
+        "commit",
+        "hold",
+        "lead",
+        "leave",
+        "plan",
+        "publish",
+        "resign",
+        "trim",
+    )
 }
 DIGESTS = {
     # Redis names a script by the SHA-1 of its text; nothing is secured by it.

@@ -38,6 +38,7 @@ KEY_PATTERNS = (
     *(f"{{hearth:P}}:{stream.name}" for stream in STREAMS),
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
+    "{hearth:P}:archive",
     "job:REQUEST_ID",
 )
 
@@ -60,6 +61,11 @@ def accepted_key(request_id: str, partition: int) -> str:
 def active_key(stage: str, partition: int) -> str:
     """Names the one consumer that may fold the partition's state."""
     return f"{{hearth:{partition}}}:active:{stage}"
+
+
+def archive_key(partition: int) -> str:
+    """How far each stream of the partition is archived."""
+    return f"{{hearth:{partition}}}:archive"
 
 
 def job_key(request_id: str) -> str:

@@ -1,0 +1,149 @@
+"""The log as something bounded: how far it is archived, what may be trimmed, how full Redis is.
+
+Not here: the archive itself (`archive`), when something is archived (the archiver). Every call
+raises LogUnavailableError without Redis.
+"""
+
+from typing import Any, NamedTuple
+
+import redis
+from msgspec import json
+
+from shared.inbox import LogUnavailableError
+from shared.scripts import TEXTS
+from shared.stretch import START, Bounds
+from shared.topology import MODELS, Stream, archive_key, key
+
+Entries = list[tuple[str, bytes]]  # entry id and event
+
+_encoder = json.Encoder()
+_decoder = json.Decoder(Bounds)
+
+
+class Page(NamedTuple):
+    """Entries of the log, and how far the stream was archived at the same moment."""
+
+    archived_until: str
+    entries: Entries
+
+
+class Marks(NamedTuple):
+    """How far a stream is archived, and what waits."""
+
+    archived_until: str
+    plan: Bounds | None  # a stretch that was begun
+    oldest_id: str  # not archived; empty: there is none
+    waiting: int  # entries that are not archived
+
+
+class Memory(NamedTuple):
+    """Of Redis. `max_bytes` is 0 without a bound."""
+
+    used_bytes: int
+    max_bytes: int
+
+    @property
+    def share(self) -> float:
+        """How full it is."""
+        return self.used_bytes / self.max_bytes if self.max_bytes else 0.0
+
+
+class Retention:
+    """The streams' ends and the archive's marks, which only this class writes."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Any = redis.Redis.from_url(
+            url, protocol=2, socket_connect_timeout=5, socket_timeout=30
+        )
+        self._scripts = {
+            name: self._redis.register_script(TEXTS[name]) for name in ("plan", "archived", "trim")
+        }
+
+    def read_page(self, stream: Stream, partition: int, after: str, count: int) -> Page:
+        """The next entries; what is up to `archived_until` may be gone from them."""
+        with self._pipeline() as pipe:
+            pipe.hget(archive_key(partition), f"{stream.name}:until")
+            pipe.xrange(key(stream, partition), f"({after}", "+", count=count)
+            until, entries = self._execute(pipe)
+        return Page(until.decode() if until else START, _read_entries(entries))
+
+    def read_between(self, stream: Stream, partition: int, bounds: tuple[str, str]) -> Entries:
+        """Entries from one to another, both included, as many as fit one answer; ask again."""
+        first, last = bounds
+        return _read_entries(
+            self._call(self._redis.xrange, key(stream, partition), first, last, count=250)
+        )
+
+    def read_marks(self, stream: Stream, partition: int) -> Marks:
+        """Where archiving stands."""
+        marks, name = archive_key(partition), key(stream, partition)
+        fields = [f"{stream.name}:{field}" for field in ("until", "plan", "rows")]
+        until, plan, rows = self._call(self._redis.hmget, marks, fields)
+        past = until.decode() if until else START
+        oldest = self._call(self._redis.xrange, name, f"({past}", "+", count=1)
+        added = self._call(self._redis.xinfo_stream, name)["entries-added"] if oldest else 0
+        return Marks(
+            past,
+            _decoder.decode(plan) if plan else None,
+            oldest[0][0].decode() if oldest else "",
+            max(added - int(rows or 0), 1) if oldest else 0,
+        )
+
+    def plan(self, stream: Stream, partition: int, bounds: Bounds) -> Bounds | None:
+        """Decide what the next stretch holds; what was decided before stands.
+
+        None: somebody else archived meanwhile.
+        """
+        reply = self._call(
+            self._scripts["plan"],
+            keys=[archive_key(partition)],
+            args=[stream.name, bounds.after, _encoder.encode(bounds)],
+        )
+        return _decoder.decode(reply) if reply else None
+
+    def finish(self, stream: Stream, partition: int, bounds: Bounds) -> bool:
+        """A stretch is in the manifest; False: somebody else said so before."""
+        reply = self._call(
+            self._scripts["archived"],
+            keys=[archive_key(partition)],
+            args=[stream.name, bounds.after, bounds.last, bounds.rows],
+        )
+        return bool(reply == 1)
+
+    def trim(self, stream: Stream, partition: int, first_kept: str) -> int:
+        """Remove what is archived and handled, before `first_kept`; how many entries went."""
+        group = "" if stream is MODELS else stream.group
+        total = 0
+        while gone := self._call(
+            self._scripts["trim"],
+            keys=[key(stream, partition), archive_key(partition)],
+            args=[stream.name, group, first_kept, 1_000],
+        ):
+            total += gone
+        return total
+
+    def read_memory(self) -> Memory:
+        """How full Redis is."""
+        found = self._call(self._redis.info, "memory")
+        return Memory(found["used_memory"], found["maxmemory"])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _pipeline(self) -> Any:  # noqa: ANN401
+        return self._redis.pipeline(transaction=True)
+
+    def _execute(self, pipe: Any) -> Any:  # noqa: ANN401
+        return self._call(pipe.execute)
+
+    def _call(self, call: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        try:
+            return call(*arguments, **named)
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
+                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
+            raise LogUnavailableError(f"Redis does not answer: {error}") from error
+
+
+def _read_entries(found: list[tuple[bytes, dict[bytes, bytes]]]) -> Entries:
+    return [(entry_id.decode(), fields.get(b"event", b"")) for entry_id, fields in found]
