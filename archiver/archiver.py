@@ -10,9 +10,6 @@ written: from now on the stretch is archived. 4. Redis is told, and only then an
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
-
-from msgspec import json
 
 from archiver.closing import (
     PRESSURE_SHARE,
@@ -22,7 +19,7 @@ from archiver.closing import (
     fits,
     is_due,
 )
-from archiver.table import write_parquet
+from archiver.writing import write_stretch
 from shared import metrics
 from shared.archive import Archive
 from shared.logging import log_event
@@ -30,16 +27,12 @@ from shared.retention import Entries, Marks, Memory, Retention
 from shared.stretch import (
     START,
     Bounds,
-    Stretch,
-    name_file,
-    name_line,
     parse_entry_id,
 )
 from shared.topology import MODELS, STREAMS, Stream
 from shared.whole_log import Span, load_line, read_archive
 
 LOG = logging.getLogger(__name__)
-_encoder = json.Encoder()
 
 
 class ArchiveDiffersError(Exception):
@@ -99,26 +92,12 @@ class Archiver:
         return bounds.rows
 
     def _write(self, stream: Stream, partition: int, bounds: Bounds, entries: Entries) -> None:
-        content = write_parquet(entries)
-        stretch = Stretch(
-            stream=stream.name,
-            partition=partition,
-            after=bounds.after,
-            first=bounds.first,
-            last=bounds.last,
-            rows=bounds.rows,
-            file=name_file(stream.name, partition, bounds),
-            bytes=len(content),
-            sha256=sha256(content).hexdigest(),
-        )
-        self.archive.put(stretch.file, content)
-        line = name_line(stream.name, partition, bounds.first, bounds.last)
-        self.archive.put(line, _encoder.encode(stretch))
+        stretch = write_stretch(self.archive, (stream, partition), bounds, entries)
         self._finish(stream, partition, bounds)
         metrics.ARCHIVED.labels(stream.name).inc(bounds.rows)
         log_event(
             LOG, "archive.written", stream=stream.name, partition=partition, rows=bounds.rows,
-            bytes=len(content), last=bounds.last,
+            bytes=stretch.bytes, last=bounds.last,
         )  # fmt: skip
 
     def _finish(self, stream: Stream, partition: int, bounds: Bounds) -> None:

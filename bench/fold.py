@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from archiver.table import to_frame
+from shared.codec import encode
 from shared.events import (
     Accuracy,
     Execution,
@@ -23,7 +25,7 @@ from shared.events import (
     Start,
 )
 from tuner.accumulator import Accumulator
-from tuner.columns import read_frame, to_frame, to_row
+from tuner.columns import read_frame
 
 _BLOCK = 50_000
 _FUNCTIONS = 200
@@ -64,7 +66,7 @@ def make_events(count: int) -> Iterator[InvocationProfiled]:
 
 def measure(counts: Sequence[int]) -> list[dict[str, float]]:
     """Fold on and on; the speed between each two counts."""
-    rows = [to_row(f"{n}-0", event) for n, event in enumerate(make_events(_BLOCK))]
+    rows = [(f"{n}-0", encode(event)) for n, event in enumerate(make_events(_BLOCK))]
     frame = to_frame(rows)
     accumulators: dict[str, Accumulator] = {}
     folded, results = 0, []

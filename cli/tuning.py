@@ -5,7 +5,7 @@ Not here: any figure; each command reads a history and prints what the tuner mad
 
 import importlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from shared.log import Log
+from shared.archive import FolderArchive, open_archive
+from shared.retention import Retention
 from shared.settings import Settings
+from shared.whole_log import WholeLog
 from tuner.adviser import Adviser, make_adviser
 from tuner.backtest import Outcomes, add_up, backtest
 from tuner.history import (
     ArchiveHistory,
     History,
     HistoryError,
-    JoinedHistory,
-    LiveHistory,
     Period,
+    WholeHistory,
 )
 from tuner.ledger import Change, read_ledger
 from tuner.policy import Policy
@@ -60,9 +61,12 @@ class Source(NamedTuple):
     history: History
     period: Period
 
-    def read(self) -> Iterable[Any]:
+    def read(self) -> Iterator[Any]:
         """The facts in it."""
-        return self.history.read(self.period)
+        try:
+            yield from self.history.read(self.period)
+        except HistoryError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def reads_history(command: Command) -> Command:
@@ -70,9 +74,9 @@ def reads_history(command: Command) -> Command:
     for option in (
         click.option("--since", type=Moment(), default=0, help="From this date on."),
         click.option("--until", type=Moment(), default=1 << 62, help="Before this date."),
-        click.option("--archive", type=click.Path(path_type=Path), help="A folder of Parquet "
-                     "files (date=.../partition=...), read before what is live."),
-        click.option("--no-live", is_flag=True, help="The archive alone."),
+        click.option("--archive", type=click.Path(path_type=Path), help="A copy of the archive in "
+                     "a folder, instead of the archive itself."),
+        click.option("--no-live", is_flag=True, help="The archive alone; no Redis is asked."),
         click.option("--json", "as_json", is_flag=True, help="For programs."),
     ):  # fmt: skip
         command = option(command)
@@ -81,14 +85,20 @@ def reads_history(command: Command) -> Command:
 
 def open_source(settings: Settings, options: dict[str, Any]) -> Source:
     """The history that the options name."""
-    live = LiveHistory(Log(settings.redis_address, settings.partitions), settings.partitions)
-    history: History = live
-    if options["archive"]:
-        try:
-            archive = ArchiveHistory(options["archive"])
-        except HistoryError as error:
-            raise click.ClickException(str(error)) from error
-        history = archive if options["no_live"] else JoinedHistory(archive, live)
+    folder = options["archive"]
+    if folder and not folder.is_dir():
+        raise click.ClickException(f"no archive in {folder}: there is no such folder")
+    archive = FolderArchive(folder) if folder else open_archive(settings)
+    try:
+        history: History = (
+            ArchiveHistory(archive)
+            if options["no_live"]
+            else WholeHistory(
+                WholeLog(Retention(settings.redis_address), archive), settings.partitions
+            )
+        )
+    except HistoryError as error:
+        raise click.ClickException(str(error)) from error
     return Source(history, Period(options["since"], options["until"]))
 
 

@@ -14,12 +14,14 @@ from ingest.keep import Keeper
 from ingest.leases import Leases
 from ingest.queue import Queue, QueueUnavailableError
 from ingest.receive import Receiver
+from ingest.room import RedisFullError, Room
 from ingest.settle import Settler
 from shared.aws import make_client
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.retention import Retention
 from shared.settings import Settings
 from shared.topology import DEAD, PUBLICATIONS
 
@@ -48,7 +50,10 @@ def build(settings: Settings) -> Ingest:
         RedisInbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
     )
     return Ingest(
-        receivers=tuple(Receiver(queue, log, leases, settings) for _ in range(settings.receivers)),
+        receivers=tuple(
+            Receiver(queue, log, leases, settings, room=Room(Retention(settings.redis_address)))
+            for _ in range(settings.receivers)
+        ),
         keeper=Keeper(leases, queue, log, settings.visibility_timeout_s),
         settler=Settler(published, queue, log, leases, settings),
         dead_settler=Settler(dead, queue, log, leases, settings),
@@ -98,17 +103,22 @@ def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
     them, loudly.
     """
     redis, sqs = Backoff(STAGE, "redis"), Backoff(STAGE, "sqs")
+    memory = Backoff(STAGE, "redis_memory")
     try:
         while not stop.is_set():
             try:
                 step()
             except LogUnavailableError as error:
                 redis.wait(stop, error)
+            except RedisFullError as error:
+                redis.reset()
+                memory.wait(stop, error)
             except QueueUnavailableError as error:
                 redis.reset()
                 sqs.wait(stop, error)
             else:
                 redis.reset()
                 sqs.reset()
+                memory.reset()
     finally:
         stop.set()

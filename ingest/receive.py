@@ -14,6 +14,7 @@ from ingest.leases import Leases
 from ingest.message import Unusable, parse_message
 from ingest.ports import MessageQueue, RequestLog
 from ingest.queue import BATCH_MAX, Message
+from ingest.room import Room
 from shared import metrics
 from shared.events import InvocationRejected, InvocationRequested
 from shared.log import Accepted
@@ -41,13 +42,15 @@ class Receiver:
     leases: Leases
     settings: Settings
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    room: Room | None = None
     in_hand: deque[Message] = field(default_factory=deque)
     to_delete: dict[str, str] = field(default_factory=dict)
 
     def run_once(self, stop: threading.Event) -> int:
         """Receive one batch and have the log take it; returns how many messages it took.
 
-        Raises LogUnavailableError and QueueUnavailableError; call it again and it goes on.
+        Raises LogUnavailableError, QueueUnavailableError and RedisFullError; call it again and it
+        goes on.
         """
         if not self.in_hand and not self.to_delete:
             self._receive(stop)
@@ -69,6 +72,8 @@ class Receiver:
     def _receive(self, stop: threading.Event) -> None:
         # What the executors cannot take soon stays in SQS, so that the receive count means
         # attempts and a redrive policy never hits a message that was only waiting.
+        if self.room is not None:
+            self.room.check()
         room = self.settings.backlog_max - self.log.backlog(REQUESTS)
         if room <= 0:
             stop.wait(FULL_WAIT_S)

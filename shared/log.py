@@ -16,6 +16,7 @@ from shared.codec import encode
 from shared.events import DeadLettered, Event, InvocationRejected, InvocationRequested
 from shared.inbox import LogUnavailableError
 from shared.scripts import DIGESTS, TEXTS
+from shared.stretch import name_entry_before, parse_entry_id
 from shared.topology import (
     DEAD,
     REQUESTS,
@@ -64,11 +65,6 @@ def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
             raise LogUnavailableError(f"Redis does not answer: {error}") from error
 
     return guarded
-
-
-def _sortable(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, number = entry_id.partition(b"-")
-    return int(milliseconds), int(number)
 
 
 class Log:
@@ -227,15 +223,15 @@ class Log:
                 yield entry_id.decode(), fields[b"event"]
 
     def settled_until(self, stream: Stream, partition: int) -> str:
-        """The last entry before which the stream's group has handled everything."""
+        """An entry id up to which the stream's group has handled everything."""
+        last, pending = self.position(stream, partition)
+        # The entry before may be trimmed, so the id is counted and not looked up.
+        return name_entry_before(min(pending, key=parse_entry_id)) if pending else last
+
+    def position(self, stream: Stream, partition: int) -> tuple[str, frozenset[str]]:
+        """The last entry that the stream's group was given, and those it has not acknowledged."""
         last, pending = self._position(stream, partition)
-        if not pending:
-            return str(last)
-        first = min(pending, key=_sortable)
-        before = "0-0"
-        for entry_id, _ in self.entries(stream, partition, f"({first.decode()}"):
-            before = entry_id
-        return before
+        return last, frozenset(entry_id.decode() for entry_id in pending)
 
     @_waiting_for_redis
     def last_id(self, stream: Stream, partition: int) -> str:

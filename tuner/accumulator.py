@@ -8,6 +8,8 @@ byte. Mutable: whoever folds owns it.
 from bisect import bisect_left
 from collections import deque
 
+from msgspec.structs import astuple
+
 from tuner import histogram
 from tuner.facts import Facts
 from tuner.histogram import BOUNDS_KIB, DAY_MS, DAYS_MAX, KIBIBYTE, Day
@@ -30,6 +32,14 @@ class _Total:
         self.count = self.run_us = self.billed_ms = 0
         self.cpu_us = self.throttled_us = self.init_us = 0
         self.runs: dict[int, int] = {}
+
+    @classmethod
+    def thaw(cls, sums: Sums) -> "_Total":
+        made = cls()
+        made.count, made.run_us, made.billed_ms = sums.count, sums.run_us, sums.billed_ms
+        made.cpu_us, made.throttled_us = sums.cpu_us, sums.throttled_us
+        made.init_us, made.runs = sums.init_us, dict(sums.runs)
+        return made
 
     def add(self, facts: Facts) -> None:
         _, _, _, _, _, _, _, _, _, run_us, init_us, cpu_us, throttled_us, _, _, _ = facts
@@ -68,6 +78,25 @@ class Accumulator:
         self._totals = (_Total(), _Total())  # of the newest grant
         self._sandboxes: dict[str, list[int]] = {}  # the fields of a Track; last seen last
         self._evidence: deque[str] = deque(maxlen=EVIDENCE_MAX)
+
+    @classmethod
+    def thaw(cls, state: FunctionState) -> "Accumulator":
+        """Goes on from a state."""
+        made = cls()
+        made._calls, made._colds = state.call_count, state.cold_count
+        made._peaks, made._durations = state.peak_count, state.duration_count
+        made._failed_mb = state.out_of_memory_mb_max
+        made._first_ms, made._last_ms = state.first_at_ms, state.last_at_ms
+        made._days = {day.number: ([day.peak_bytes], dict(day.counts)) for day in state.days}
+        made._inputs = list(astuple(state.inputs))
+        for size in state.sizes:
+            grant = (size.memory_mb, size.cpu_quota_us, size.cpu_period_us)
+            totals = (_Total.thaw(size.warm), _Total.thaw(size.cold))
+            made._sizes[grant] = totals
+            made._newest, made._totals = grant, totals
+        made._sandboxes = {one.sandbox_id: list(astuple(one)[1:]) for one in state.sandboxes}
+        made._evidence.extend(state.evidence_ids)
+        return made
 
     def add(self, facts: Facts) -> None:
         """One more invocation that ran."""

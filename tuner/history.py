@@ -1,23 +1,20 @@
-"""History: where the facts of past invocations are read from, live or archived.
+"""History: where the facts of past invocations are read from, live and archived, as one.
 
-Not here: what is made of them (`backtest`, `replay`, `report`).
-
-Every history gives the facts of a function in the order of the log. The archive lies in folders
-`date=YYYY-MM-DD/partition=N/*.parquet` (Hive's style, read as it lies by Spark, Athena and DuckDB)
-with the columns of `columns.SCHEMA`; the date is that of the entry, in UTC, so that days and the
-order in them are the order of the log.
+Not here: what is made of them (`backtest`, `replay`, `report`); how the two are joined
+(`shared.whole_log`). Every history gives the facts of a function in the order of the log.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from shared.archive import Archive, ArchiveUnavailableError
 from shared.codec import UndecodableError, decode
 from shared.events import InvocationProfiled
-from shared.log import Log
+from shared.retention import Entries
+from shared.stretch import parse_entry_id
 from shared.topology import PROFILES
-from tuner.columns import SCHEMA, read_frame
+from shared.whole_log import FOREVER, Archived, Span, WholeLog, list_places, read_archive
+from tuner.columns import load_frame, read_frame
 from tuner.facts import Facts, has_run, read_facts
 
 _FOREVER_MS = 1 << 62
@@ -33,6 +30,14 @@ class Period(NamedTuple):
     def covers(self, at_ms: int) -> bool:
         """Whether a moment lies in it."""
         return self.since_ms <= at_ms < self.until_ms
+
+    def may_cover(self, first: str, last: str) -> bool:
+        """Whether entries between two hold something of it.
+
+        An entry is as old as its event, or appended later.
+        """
+        begins_ms, ends_ms = parse_entry_id(first)[0] - _LATE_MS, parse_entry_id(last)[0]
+        return begins_ms < self.until_ms and ends_ms >= self.since_ms
 
 
 ALWAYS = Period()
@@ -50,87 +55,50 @@ class History(Protocol):
         ...
 
 
-class LiveHistory:
-    """What is still in the stream `profiles`. Raises LogUnavailableError."""
+class WholeHistory:
+    """Archive and live. Raises LogUnavailableError and HistoryError."""
 
-    def __init__(self, log: Log, partitions: int, last: Mapping[int, str] | None = None) -> None:
-        """`last`: by partition, the entry to end with; everything where none is named."""
+    def __init__(
+        self, log: WholeLog, partitions: int, ends: Mapping[int, str] | None = None
+    ) -> None:
+        """`ends`: by partition, the entry to end with; everything where none is named."""
         self._log = log
         self._partitions = partitions
-        self._last = last or {}
+        self._ends = ends or {}
 
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`."""
+        """See `History`. One stretch at a time is held in memory."""
         for partition in range(self._partitions):
-            for _, payload in self._log.entries(
-                PROFILES, partition, self._last.get(partition, "+")
-            ):
-                try:
-                    event = decode(payload)
-                except UndecodableError:
-                    continue  # it was, or will be, buried by the tuner
-                if not isinstance(event, InvocationProfiled) or not has_run(event):
-                    continue
-                if period.covers(event.occurred_at_ms):
-                    yield event.execution.function_id, read_facts(event)
+            span = Span(partition, until=self._ends.get(partition, FOREVER))
+            try:
+                for piece in self._log.read(PROFILES, span):
+                    yield from read_piece(piece, period)
+            except ArchiveUnavailableError as error:
+                raise HistoryError(str(error)) from error
 
 
 class ArchiveHistory:
-    """Parquet files in Hive-style folders; columns are read, not objects."""
+    """What is archived, alone: no Redis is asked."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises HistoryError where there is no such folder or nothing to read Parquet with."""
-        if not folder.is_dir():
-            message = f"no archive in {folder}. Name the folder that holds date=... folders"
-            raise HistoryError(message)
+    def __init__(self, archive: Archive) -> None:
+        """Raises HistoryError where nothing is archived."""
         try:
-            import polars as pl  # noqa: PLC0415
-        except ImportError as error:
-            message = 'Parquet is read with polars. Run: pip install "hearth[columns]"'
-            raise HistoryError(message) from error
-        self._pl = pl
-        self._folder = folder
+            self._partitions = sorted({one.partition for one in list_places(archive, PROFILES)})
+        except ArchiveUnavailableError as error:
+            raise HistoryError(str(error)) from error
+        if not self._partitions:
+            message = "no archive: nothing under _manifest/stream=profiles. Name its folder"
+            raise HistoryError(message)
+        self._archive = archive
 
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`. One day at a time is held in memory."""
-        pl = self._pl
-        for files in self._list_days(period):
-            frame = pl.read_parquet(files, columns=list(SCHEMA), hive_partitioning=False)
-            in_period = frame.filter(
-                (pl.col("occurred_at_ms") >= period.since_ms)
-                & (pl.col("occurred_at_ms") < period.until_ms)
-            )
-            yield from read_frame(in_period.sort("order"))
-
-    def _list_days(self, period: Period) -> Iterator[list[Path]]:
-        """The files of each day that can hold something of the period, in order."""
-        for folder in sorted(self._folder.glob("date=*")):
-            day = datetime.fromisoformat(folder.name.removeprefix("date=")).replace(tzinfo=UTC)
-            begins_ms = int(day.timestamp() * 1_000)
-            ends_ms = int((day + timedelta(days=1)).timestamp() * 1_000)
-            # An entry is as old as its event, or appended later.
-            if begins_ms - _LATE_MS < period.until_ms and ends_ms > period.since_ms:
-                files = sorted(folder.glob("partition=*/*.parquet"))
-                if files:
-                    yield files
-
-
-class JoinedHistory:
-    """The archive, then what is live and was not archived yet."""
-
-    def __init__(self, earlier: History, later: History) -> None:
-        self._parts = (earlier, later)
-
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`. What both have is given once."""
-        seen: set[str] = set()
-        earlier, later = self._parts
-        for function_id, facts in earlier.read(period):
-            seen.add(facts.event_id)
-            yield function_id, facts
-        for function_id, facts in later.read(period):
-            if facts.event_id not in seen:
-                yield function_id, facts
+        """See `History`. One stretch at a time is held in memory."""
+        for partition in self._partitions:
+            try:
+                for piece in read_archive(self._archive, PROFILES, Span(partition)):
+                    yield from read_piece(piece, period)
+            except ArchiveUnavailableError as error:
+                raise HistoryError(str(error)) from error
 
 
 class ListedHistory:
@@ -142,3 +110,27 @@ class ListedHistory:
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
         """See `History`."""
         return (one for one in self._facts if period.covers(one[1].at_ms))
+
+
+def read_piece(piece: Archived | Entries, period: Period) -> Iterator[tuple[str, Facts]]:
+    """The facts of a stretch or of live entries, of a period."""
+    if not isinstance(piece, Archived):
+        yield from _read_entries(piece, period)
+    elif period.may_cover(piece.place.first, piece.place.last):
+        found = read_frame(load_frame(piece.load(), piece.span))
+        if period == ALWAYS:
+            yield from found
+        else:
+            yield from (one for one in found if period.covers(one[1].at_ms))
+
+
+def _read_entries(entries: Entries, period: Period) -> Iterator[tuple[str, Facts]]:
+    for _, payload in entries:
+        try:
+            event = decode(payload)
+        except UndecodableError:
+            continue  # it was, or will be, buried by the tuner
+        if not isinstance(event, InvocationProfiled) or not has_run(event):
+            continue
+        if period.covers(event.occurred_at_ms):
+            yield event.execution.function_id, read_facts(event)

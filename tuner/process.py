@@ -8,17 +8,16 @@ means that somebody else leads: the state is dropped and folded anew.
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from shared import metrics
+from shared.archive import ArchiveUnavailableError, open_archive
 from shared.backoff import Backoff
-from shared.codec import UndecodableError, decode
 from shared.events import (
     Advice,
     Anything,
     Event,
-    InvocationProfiled,
     InvocationTuned,
     MemoryLimitChanged,
 )
@@ -27,13 +26,14 @@ from shared.log import Log
 from shared.logging import log_event
 from shared.pace import Pace
 from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.retention import Retention
 from shared.runner import Stage, run_once
 from shared.settings import Settings
 from shared.topology import MODELS, PROFILES
+from shared.whole_log import WholeLog
 from tuner.adviser import make_adviser
-from tuner.refresh import read_models
+from tuner.restore import restore
 from tuner.stage import Tuner
-from tuner.state import resume
 
 LOG = logging.getLogger(__name__)
 STAGE = "tuner"
@@ -74,7 +74,10 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
     stage: Stage | None = None
     newest: tuple[str, ...] = ()
     renew_at = 0.0
-    backoff = Backoff(STAGE, "redis")
+    backoffs = {
+        LogUnavailableError: Backoff(STAGE, "redis"),
+        ArchiveUnavailableError: Backoff(STAGE, "s3"),
+    }
     pace = Pace()
     while not stop.is_set() and not inbox.fenced:
         try:
@@ -89,14 +92,19 @@ def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> 
                     stage = make_stage(settings, log) if stage else take_over(settings, log, inbox)
             stage = stage or take_over(settings, log, inbox)
             count = run_once(stage, inbox, block_ms)
-            backoff.reset()
+            _reset(backoffs.values())
             time.sleep(pace.decide_pause(count, time.monotonic()))
-        except LogUnavailableError as error:
-            backoff.wait(stop, error)
+        except (LogUnavailableError, ArchiveUnavailableError) as error:
+            backoffs[type(error)].wait(stop, error)
     log_event(LOG, "tuner.lead_ended", fenced=inbox.fenced)
     inbox.close()
     with suppress(LogUnavailableError):  # then it runs out by itself
         log.resign(STAGE, consumer)
+
+
+def _reset(backoffs: Iterable[Backoff]) -> None:
+    for backoff in backoffs:
+        backoff.reset()
 
 
 def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
@@ -108,37 +116,14 @@ def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
 def make_stage(settings: Settings, log: Log) -> Stage:
     """A tuner that knows what was handled so far."""
     tuner = Tuner(make_adviser(settings))
-    count = restore(tuner, log, settings.partitions)
+    retention = Retention(settings.redis_address)
+    try:
+        whole_log = WholeLog(retention, open_archive(settings))
+        count = restore(tuner, log, whole_log, settings.partitions)
+    finally:
+        retention.close()
     log_event(LOG, "tuner.restored", event_count=count)
     return Stage(STAGE, Counter(tuner).handle, settings.attempts_max, settings.batch_max)
-
-
-def restore(tuner: Tuner, log: Log, partitions: int) -> int:
-    """Go on from the latest models, and fold what was handled after them; how many events."""
-    count = 0
-    for partition in range(partitions):
-        models = read_models(log, partition)
-        untils = {name: parse_entry_id(model.until_entry) for name, model in models.items()}
-        for model in models.values():
-            tuner.know(model.function_id, resume(model.state))
-        for entry_id, payload in log.handled_entries(PROFILES, partition):
-            try:
-                event = decode(payload)
-            except UndecodableError:
-                continue  # it was buried when it was handled
-            if not isinstance(event, InvocationProfiled):
-                continue
-            until = untils.get(event.execution.function_id)
-            if until is None or parse_entry_id(entry_id) > until:
-                tuner.restore(event)
-                count += 1
-    return count
-
-
-def parse_entry_id(entry_id: str) -> tuple[int, int]:
-    """The two numbers of an entry id, which sort as the log does."""
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number or 0)
 
 
 def read_newest_models(log: Log, partitions: int) -> tuple[str, ...]:

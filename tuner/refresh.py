@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from shared.codec import UndecodableError, decode
 from shared.events import CostModelRefreshed, derive_event_id
 from shared.log import Log
+from shared.stretch import START
 from shared.topology import MODELS, PROFILES, partition_of
 from tuner.accumulator import Accumulator
 from tuner.facts import Facts
-from tuner.history import ArchiveHistory, History, JoinedHistory, LiveHistory
-from tuner.state import FunctionState, save
+from tuner.state import EMPTY, FunctionState, save
 
+# The model of no function, appended last: everything before its entry is in the models.
+ALL_FUNCTIONS = ""
 _TELL_EVERY = 100_000
 
 Progress = Callable[[int], None]
@@ -26,14 +28,6 @@ Progress = Callable[[int], None]
 def read_ends(log: Log, partitions: int) -> dict[int, str]:
     """By partition, the entry of `profiles` that a refresh may fold up to."""
     return {partition: log.settled_until(PROFILES, partition) for partition in range(partitions)}
-
-
-def open_history(
-    log: Log, partitions: int, archive: ArchiveHistory | None, ends: Mapping[int, str]
-) -> History:
-    """Everything up to the ends."""
-    live = LiveHistory(log, partitions, ends)
-    return live if archive is None else JoinedHistory(archive, live)
 
 
 def fold_states(
@@ -57,28 +51,37 @@ def fold_states(
 def make_models(
     states: Mapping[str, FunctionState], ends: Mapping[int, str], now_ms: int
 ) -> Iterator[tuple[int, CostModelRefreshed]]:
-    """Partition and event of each function. Only partitions that have an end are refreshed."""
+    """Partition and event of each function, then that all are there."""
     for function_id in sorted(states):
         partition = partition_of(function_id, len(ends))
-        state, until = states[function_id], ends[partition]
-        cause = f"{function_id}/{until}/{state.call_count}"
-        yield (
-            partition,
-            CostModelRefreshed(
-                event_id=derive_event_id(cause, "CostModelRefreshed"),
-                invocation_id="",
-                causation_id=until,
-                occurred_at_ms=now_ms,
-                function_id=function_id,
-                until_entry=until,
-                invocation_count=state.call_count,
-                state=save(state),
-            ),
-        )
+        yield partition, _make_model(function_id, states[function_id], ends[partition], now_ms)
+    for partition, until in ends.items():
+        yield partition, _make_model(ALL_FUNCTIONS, EMPTY, until, now_ms)
+
+
+def _make_model(
+    function_id: str, state: FunctionState, until: str, now_ms: int
+) -> CostModelRefreshed:
+    cause = f"{function_id}/{until}/{state.call_count}"
+    return CostModelRefreshed(
+        event_id=derive_event_id(cause, "CostModelRefreshed"),
+        invocation_id="",
+        causation_id=until,
+        occurred_at_ms=now_ms,
+        function_id=function_id,
+        until_entry=until,
+        invocation_count=state.call_count,
+        state=save(state),
+    )
 
 
 def read_models(log: Log, partition: int) -> dict[str, CostModelRefreshed]:
     """The latest model of each function of a partition."""
+    return read_refreshed(log, partition)[0]
+
+
+def read_refreshed(log: Log, partition: int) -> tuple[dict[str, CostModelRefreshed], str]:
+    """The same, and the entry of `profiles` up to which there is a model of every function."""
     models: dict[str, CostModelRefreshed] = {}
     for _, payload in log.entries(MODELS, partition):
         try:
@@ -87,4 +90,5 @@ def read_models(log: Log, partition: int) -> dict[str, CostModelRefreshed]:
             continue
         if isinstance(event, CostModelRefreshed):
             models[event.function_id] = event
-    return models
+    whole = models.pop(ALL_FUNCTIONS, None)
+    return models, whole.until_entry if whole else START

@@ -183,6 +183,24 @@ def test_the_fold_in_place_is_the_fold(history: list[InvocationProfiled]) -> Non
         assert save(state) == save(accumulator.freeze())
 
 
+@given(history=st.lists(events(), max_size=30), split=st.integers(0, 30))
+def test_the_fold_in_place_goes_on_from_a_state(
+    history: list[InvocationProfiled], split: int
+) -> None:
+    """As if it had folded all of it."""
+    ran = [read_facts(event) for event in history if has_run(event)]
+    whole, first = Accumulator(), Accumulator()
+    for facts in ran:
+        whole.add(facts)
+    for facts in ran[:split]:
+        first.add(facts)
+    resumed = Accumulator.thaw(first.freeze())
+    for facts in ran[split:]:
+        resumed.add(facts)
+
+    assert save(whole.freeze()) == save(resumed.freeze())
+
+
 def make_history(count: int) -> list[InvocationProfiled]:
     """Invocations of forty functions over three weeks, with changes, failures and noise."""
     generator = random.Random(5)
