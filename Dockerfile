@@ -29,6 +29,8 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 redis-server \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 COPY --from=build /opt/hearth /opt/hearth
+# A volume that is mounted here belongs to the user that the stages run as.
+RUN install --directory --owner 65534 --group 65534 /var/lib/hearth-archive
 ENV PATH=/opt/hearth/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1
 WORKDIR /var/lib/hearth
 # The process itself is process 1: SIGTERM reaches it.

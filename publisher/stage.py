@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from publisher.document import STATUS, build_document, document_key
+from publisher.keep_time import KeepTime
 from publisher.writers import Writers
 from shared import metrics
 from shared.events import (
@@ -60,6 +61,7 @@ class Publisher:
     settings: Settings
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     unannounced: list[Work] = field(default_factory=list)
+    keep_time: KeepTime | None = None
 
     def run_once(self, block_ms: int) -> int:
         """Commit what is written, receive a batch, announce it and begin to write it.
@@ -102,7 +104,8 @@ class Publisher:
         if not announced:
             return 0
         results = [_announcement(work) for work in announced]
-        self.log.publish(results, self.settings.result_ttl_s)
+        keep = self.keep_time
+        self.log.publish(results, self.settings.result_ttl_s if keep is None else keep.decide())
         self.unannounced = []
         for work in announced:
             self.writers.write(work, work.key, work.document)

@@ -14,7 +14,6 @@ from shared.retention import Entries
 from shared.stretch import parse_entry_id
 from shared.topology import PROFILES
 from shared.whole_log import FOREVER, Archived, Span, WholeLog, list_places, read_archive
-from tuner.columns import load_frame, read_frame
 from tuner.facts import Facts, has_run, read_facts
 
 _FOREVER_MS = 1 << 62
@@ -117,6 +116,9 @@ def read_piece(piece: Archived | Entries, period: Period) -> Iterator[tuple[str,
     if not isinstance(piece, Archived):
         yield from _read_entries(piece, period)
     elif period.may_cover(piece.place.first, piece.place.last):
+        # polars takes a third of a second to import, and most starts need none of it.
+        from tuner.columns import load_frame, read_frame  # noqa: PLC0415
+
         found = read_frame(load_frame(piece.load(), piece.span))
         if period == ALWAYS:
             yield from found

@@ -16,7 +16,6 @@ from shared.stretch import parse_entry_id
 from shared.topology import PROFILES
 from shared.whole_log import Archived, Span, WholeLog
 from tuner.accumulator import Accumulator
-from tuner.columns import load_frame, read_rows
 from tuner.facts import Facts, has_run, read_facts
 from tuner.refresh import read_refreshed
 from tuner.stage import Tuner
@@ -58,6 +57,9 @@ class Restoring:
 
     def add_archived(self, piece: Archived, pending: frozenset[str]) -> None:
         """A stretch, but for what is not handled yet."""
+        # polars takes a third of a second to import, and most starts need none of it.
+        from tuner.columns import load_frame, read_rows  # noqa: PLC0415
+
         for entry_id, function_id, event, facts in read_rows(
             load_frame(piece.load(), piece.span, with_events=True)
         ):

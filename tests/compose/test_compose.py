@@ -19,7 +19,7 @@ from tests.requirements import docker_answers, need
 ROOT = Path(__file__).parents[2]
 EXECUTORS = 2
 SERVICES = Counter(
-    local=1, ingest=1, executor=EXECUTORS, profiler=1, tuner=1, publisher=1, replay=1
+    local=1, ingest=1, executor=EXECUTORS, profiler=1, tuner=1, publisher=1, replay=1, archive=1
 )
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(600)]
