@@ -21,7 +21,7 @@ _decoder = json.Decoder(Bounds)
 
 
 class Page(NamedTuple):
-    """Entries of the log, and how far the stream was archived at the same moment."""
+    """Entries of the log, and how far the stream was archived when they were read."""
 
     archived_until: str
     entries: Entries
@@ -60,11 +60,15 @@ class Retention:
         }
 
     def read_page(self, stream: Stream, partition: int, after: str, count: int) -> Page:
-        """The next entries; what is up to `archived_until` may be gone from them."""
-        with self._pipeline() as pipe:
-            pipe.hget(archive_key(partition), f"{stream.name}:until")
+        """The next entries. Where `archived_until` lies after `after`, some may be gone from them.
+
+        The mark is read after the entries and only grows, so no transaction is needed; a Redis
+        that is full would refuse one.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
             pipe.xrange(key(stream, partition), f"({after}", "+", count=count)
-            until, entries = self._execute(pipe)
+            pipe.hget(archive_key(partition), f"{stream.name}:until")
+            entries, until = self._call(pipe.execute)
         return Page(until.decode() if until else START, _read_entries(entries))
 
     def read_between(self, stream: Stream, partition: int, bounds: tuple[str, str]) -> Entries:
@@ -130,12 +134,6 @@ class Retention:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
-
-    def _pipeline(self) -> Any:  # noqa: ANN401
-        return self._redis.pipeline(transaction=True)
-
-    def _execute(self, pipe: Any) -> Any:  # noqa: ANN401
-        return self._call(pipe.execute)
 
     def _call(self, call: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         try:

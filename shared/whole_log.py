@@ -1,9 +1,8 @@
 """The whole log: archive, then what is live, as one, while it is archived and trimmed.
 
-Not here: what the entries mean. The cut is an entry id that Redis gives together with the live
-entries: what lies up to it is in the archive, and nothing after it can have been trimmed. Where it
-moved on while somebody reads, the reader goes back to the archive, so there is neither a gap nor a
-double.
+Not here: what the entries mean. The cut is an entry id that Redis gives with the live entries: what
+lies up to it is in the archive, and nothing after it can have been trimmed. Where it moved on while
+somebody reads, the reader goes back to the archive, so there is neither a gap nor a double.
 """
 
 from collections.abc import Iterator

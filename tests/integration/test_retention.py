@@ -280,7 +280,7 @@ def test_the_process(redis_server: RedisServer, s3: Any, bucket: str, aws_port: 
     whole = append(redis_server.url, 20)
     acknowledge(redis_server.url, PROFILES, 20).close()
     stop = threading.Event()
-    thread = threading.Thread(target=run, args=(settings, stop))
+    thread = threading.Thread(target=run, args=(settings, stop), daemon=True)
     thread.start()
     stop.wait(1.5)
     s3.create_bucket(Bucket=f"{bucket}-archive")
