@@ -5,6 +5,7 @@ Not here: what is made of them (`backtest`, `replay`, `report`); how the two are
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from shared.archive import Archive, ArchiveUnavailableError
@@ -13,7 +14,7 @@ from shared.events import InvocationProfiled
 from shared.retention import Entries
 from shared.stretch import parse_entry_id
 from shared.topology import PROFILES
-from shared.whole_log import FOREVER, Archived, Span, WholeLog, list_places, read_archive
+from shared.whole_log import FOREVER, Archived, Piece, Span, WholeLog, list_places, read_archive
 from tuner.facts import Facts, has_run, read_facts
 
 _FOREVER_MS = 1 << 62
@@ -47,7 +48,11 @@ class HistoryError(Exception):
 
 
 class History(Protocol):
-    """Past invocations."""
+    """Past invocations. Raises HistoryError, and LogUnavailableError where some are live."""
+
+    def find_pieces(self) -> Iterator[Piece]:
+        """Files and live entries, in the order of the log; nothing is loaded yet."""
+        ...
 
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
         """Function id and facts of each invocation that ran, oldest first in each function."""
@@ -55,7 +60,7 @@ class History(Protocol):
 
 
 class WholeHistory:
-    """Archive and live. Raises LogUnavailableError and HistoryError."""
+    """Archive and live."""
 
     def __init__(
         self, log: WholeLog, partitions: int, ends: Mapping[int, str] | None = None
@@ -65,15 +70,16 @@ class WholeHistory:
         self._partitions = partitions
         self._ends = ends or {}
 
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`. One stretch at a time is held in memory."""
+    def find_pieces(self) -> Iterator[Piece]:
+        """See `History`."""
         for partition in range(self._partitions):
             span = Span(partition, until=self._ends.get(partition, FOREVER))
-            try:
-                for piece in self._log.read(PROFILES, span):
-                    yield from read_piece(piece, period)
-            except ArchiveUnavailableError as error:
-                raise HistoryError(str(error)) from error
+            with _told():
+                yield from self._log.read(PROFILES, span)
+
+    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
+        """See `History`. One stretch at a time is held in memory."""
+        return read_pieces(self.find_pieces(), period)
 
 
 class ArchiveHistory:
@@ -81,37 +87,40 @@ class ArchiveHistory:
 
     def __init__(self, archive: Archive) -> None:
         """Raises HistoryError where nothing is archived."""
-        try:
+        with _told():
             self._partitions = sorted({one.partition for one in list_places(archive, PROFILES)})
-        except ArchiveUnavailableError as error:
-            raise HistoryError(str(error)) from error
         if not self._partitions:
             message = "no archive: nothing under _manifest/stream=profiles. Name its folder"
             raise HistoryError(message)
         self._archive = archive
 
+    def find_pieces(self) -> Iterator[Piece]:
+        """See `History`."""
+        for partition in self._partitions:
+            with _told():
+                yield from read_archive(self._archive, PROFILES, Span(partition))
+
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
         """See `History`. One stretch at a time is held in memory."""
-        for partition in self._partitions:
-            try:
-                for piece in read_archive(self._archive, PROFILES, Span(partition)):
-                    yield from read_piece(piece, period)
-            except ArchiveUnavailableError as error:
-                raise HistoryError(str(error)) from error
+        return read_pieces(self.find_pieces(), period)
 
 
-class ListedHistory:
-    """Facts that are at hand: for tests and for what was read before."""
-
-    def __init__(self, facts: Iterable[tuple[str, Facts]]) -> None:
-        self._facts = list(facts)
-
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`."""
-        return (one for one in self._facts if period.covers(one[1].at_ms))
+def read_pieces(pieces: Iterable[Piece], period: Period) -> Iterator[tuple[str, Facts]]:
+    """The facts of files and live entries, of a period. Raises HistoryError."""
+    for piece in pieces:
+        with _told():
+            yield from read_piece(piece, period)
 
 
-def read_piece(piece: Archived | Entries, period: Period) -> Iterator[tuple[str, Facts]]:
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ArchiveUnavailableError as error:
+        raise HistoryError(str(error)) from error
+
+
+def read_piece(piece: Piece, period: Period) -> Iterator[tuple[str, Facts]]:
     """The facts of a stretch or of live entries, of a period."""
     if not isinstance(piece, Archived):
         yield from _read_entries(piece, period)
