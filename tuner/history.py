@@ -18,7 +18,7 @@ from shared.whole_log import FOREVER, Archived, Piece, Span, WholeLog, list_plac
 from tuner.facts import Facts, has_run, read_facts
 
 _FOREVER_MS = 1 << 62
-_LATE_MS = 86_400_000
+_LATE_MS = 14 * 86_400_000  # as long as SQS keeps a message
 
 
 class Period(NamedTuple):
