@@ -27,8 +27,8 @@ lint: $(VENV)/ruff # everything of `check` that needs no test
 	$(VENV)/lint-imports --no-logo
 	$(VENV)/python scripts/generate_events_doc.py --check
 
-check: lint ## the fast inner loop: linters, types, contracts of imports, unit tests
-	$(VENV)/pytest --quiet tests/unit
+check: lint ## the fast inner loop: linters, types, contracts of imports, unit tests, the budget
+	$(VENV)/pytest --quiet tests/unit tests/integration/test_budget.py
 
 test: ## everything, real Redis and real Docker included; installs what is missing
 	@scripts/setup --test

@@ -151,10 +151,21 @@ def finish(
             output_files_s3=ending.output_files_s3,
         ),
     )
-    event = _finished(request, execution, ending.readings, now_ms)
-    if ending.readings and ending.readings.series and not fits([event]):
-        event = replace(event, readings=replace(ending.readings, series=None))
+    readings = None if ending.readings is None else leave_out_unchanged(ending.readings)
+    event = _finished(request, execution, readings, now_ms)
+    if readings and readings.series and not fits([event]):
+        event = replace(event, readings=replace(readings, series=None))
     return event
+
+
+def leave_out_unchanged(readings: Readings) -> Readings:
+    """Each text that reads the same after as before once: half of an event's bytes."""
+    before, after = readings.before, readings.after
+    unchanged = [name for name, text in before.items() if after.get(name) == text]
+    if not unchanged:
+        return readings
+    changed = {name: text for name, text in before.items() if name not in unchanged}
+    return replace(readings, before=changed, unchanged=tuple(unchanged))
 
 
 def _count_input(invocation: Invocation) -> int:
@@ -172,6 +183,13 @@ class Refused:
 
 
 ENV_VARS_BYTES_MAX = HEAD_BYTES_MAX - 4_096  # they travel in the head of a frame
+
+
+def fit_to_host(request: InvocationRequested, memory_mb_max: int) -> InvocationRequested:
+    """The request, with as much as this host can grant where the tuner chose more."""
+    if request.memory_auto and request.memory_mb > memory_mb_max:
+        return replace(request, memory_mb=memory_mb_max)
+    return request
 
 
 def refuse(request: InvocationRequested, memory_mb_max: int) -> Refused | None:

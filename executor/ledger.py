@@ -5,7 +5,7 @@ Not here: how an ending is found (`loop`, `endings`), how its event looks (`invo
 
 import time
 
-from executor.invocation import Ending, Invocation, Refused, finish, fits, reject
+from executor.invocation import Ending, Invocation, Refused, finish, reject
 from executor.launch import Launcher
 from executor.seat import Seat
 from shared import metrics
@@ -51,7 +51,6 @@ class Ledger:
             worker_id=self._worker_id,
             now_ms=_now_ms(),
         )
-        assert fits([event]), "the parts of an ending are bounded"
         outputs: list[Event] = [event]
         if invocation.start is Start.COLD:
             outputs.insert(0, self._tell_started(seat, invocation))

@@ -21,6 +21,7 @@ from executor.invocation import (
     Refused,
     check_output,
     decide_limits,
+    fit_to_host,
     refuse,
 )
 from executor.launch import Launcher, Plan
@@ -143,7 +144,8 @@ class Executor:
                 self._ledger.under_way += 1
                 entry_ms = int(delivery.entry_id.split("-", 1)[0])
                 queued_us = max(time.time_ns() // 1_000 - entry_ms * 1_000, 0)
-                self._place(Invocation(delivery, event, queued_us=queued_us))
+                request = fit_to_host(event, self._launcher.memory_mb_max)
+                self._place(Invocation(delivery, request, queued_us=queued_us))
             case InvocationRejected():
                 self._ledger.under_way += 1
                 self._ledger.reject(delivery, event, Refused(event.field, event.reason))

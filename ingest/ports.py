@@ -21,6 +21,10 @@ class RequestLog(Protocol):
         """Append the request unless its id is known; remember the message unless it is settled."""
         ...
 
+    def granted_mb(self, function_id: str) -> int | None:
+        """The limit that the tuner has set for a function; None before the first change."""
+        ...
+
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """Message id -> newest receipt, for (request id, function id) pairs."""
         ...

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ingest.leases import Leases
 from ingest.message import Unusable, parse_message
 from ingest.ports import MessageQueue, RequestLog
@@ -105,6 +107,9 @@ class Receiver:
         log_event(LOG, "message.buried", level=logging.ERROR, **fields)
 
     def _accept(self, message: Message, event: InvocationRequested | InvocationRejected) -> None:
+        if isinstance(event, InvocationRequested) and event.memory_auto:
+            granted_mb = self.log.granted_mb(event.function_id)
+            event = replace(event, memory_mb=granted_mb or event.memory_mb)
         message_id, receipt = message.message_id, message.receipt
         match self.log.accept(event, message_id=message_id, receipt=receipt):
             case Accepted.NEW:

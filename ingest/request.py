@@ -112,8 +112,7 @@ def _read_code(fields: Fields, settings: Settings) -> Code:
 
 def _read_memory(fields: Fields) -> int:
     size = fields.value("memoryMb")
-    # "auto" asks for the limit that the tuner recommends (`memory_auto`). This stage knows no
-    # advice, so it asks for the least; the executor grants the tuner's limit once there is one.
+    # "auto": the receiver asks for the limit that the tuner has set, once there is one.
     if size is None or size == "auto":
         return MEMORY_MB_DEFAULT
     span = f'{MEMORY_MB_MIN} to {MEMORY_MB_MAX} or "auto"'

@@ -59,11 +59,12 @@ def read_main_thread(readings: Readings) -> Pair:
 
 def read_stall(readings: Readings, resource: str) -> Amount:
     """Microseconds of full pressure of `cpu`, `io` or `memory`: nothing of the cgroup went on."""
-    before, after = (
-        parse_pressure(files.get(f"{resource}.pressure", ""))
-        for files in (readings.before, readings.after)
-    )
-    return subtract(before, after)
+    name = resource + ".pressure"
+    before, after = readings.before.get(name, ""), readings.after.get(name, "")
+    stalled_us = parse_pressure(after)
+    if before is after:
+        return None if stalled_us is None else 0
+    return subtract(parse_pressure(before), stalled_us)
 
 
 def parse_cpu_of_sample(text: str, name: str) -> Amount:

@@ -3,6 +3,8 @@
 Not here: what the counters mean (`figures` and its neighbours), how a file is read (`parse`).
 """
 
+from msgspec.structs import replace
+
 from profiler.parse import DIGITS_MAX, parse_field, parse_single
 from shared.events import Readings
 
@@ -12,10 +14,25 @@ Amount = int | None
 Pair = tuple[int, int] | None
 
 
+def put_unchanged_back(readings: Readings) -> Readings:
+    """The same readings with every text in its place, as the meter read them.
+
+    What did not change is then one object on both sides, and need not be read twice.
+    """
+    if not readings.unchanged:
+        return readings
+    after = readings.after
+    same = {name: after[name] for name in readings.unchanged if name in after}
+    return replace(readings, before=same | readings.before, unchanged=())
+
+
 def count(readings: Readings, name: str, key: str) -> Amount:
     """Of a counter that is one line of a file."""
     before, after = readings.before.get(name, ""), readings.after.get(name, "")
-    return subtract(parse_field(before, key), parse_field(after, key))
+    count_after = parse_field(after, key)
+    if before is after:
+        return None if count_after is None else 0
+    return subtract(parse_field(before, key), count_after)
 
 
 def count_single(readings: Readings, name: str) -> Amount:

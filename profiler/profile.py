@@ -6,7 +6,7 @@ what to advise (the tuner).
 
 from profiler.breakdown import Evidence, divide_run
 from profiler.cpu import read_main_thread
-from profiler.deltas import add
+from profiler.deltas import add, put_unchanged_back
 from profiler.figures import Figures, read_figures_with
 from profiler.memory import has_met_limit, read_memory
 from profiler.series import estimate_busy
@@ -23,6 +23,7 @@ def estimate_profile(execution: Execution, readings: Readings | None) -> Profile
         if run_us == 0:
             return Profile()
         return Profile(breakdown=Breakdown(unattributed_us=run_us), missing=Figures._fields)
+    readings = put_unchanged_back(readings)
     memory = read_memory(readings)
     figures = read_figures_with(readings, memory)
     cpu_us = add(figures.cpu_user_us, figures.cpu_system_us)

@@ -6,7 +6,7 @@ Not here: taking the samples (the executor).
 from typing import NamedTuple
 
 from profiler.cpu import parse_cpu_of_sample, read_cpu
-from profiler.deltas import Amount, subtract, within_bounds
+from profiler.deltas import Amount, put_unchanged_back, subtract, within_bounds
 from profiler.parse import parse_kilobytes, parse_single
 from shared.events import Readings
 
@@ -26,6 +26,7 @@ def read_points(readings: Readings) -> list[Point]:
     series = readings.series
     if series is None:
         return []
+    readings = put_unchanged_back(readings)
     start = parse_cpu_of_sample(readings.before.get(series.cpu_file, ""), series.cpu_file)
     points: list[Point] = []
     # Not strict: what was cut off is left out.
@@ -43,6 +44,8 @@ def estimate_busy(readings: Readings, run_us: int) -> Amount:
     Several threads use more CPU time between two moments than there is time between them: the rest
     ran beside the first. What only shows late for want of a tick is carried over.
     """
+    if readings.series is None:
+        return None
     cpu = read_cpu(readings)
     moments = [point for point in read_points(readings) if point.cpu_us is not None]
     if cpu is None or not moments:

@@ -29,8 +29,9 @@ def read_disk(readings: Readings) -> Pair:
 
 def read_network(readings: Readings) -> Pair:
     """Bytes received and sent by all interfaces of the sandbox but the loopback."""
-    before = parse_interfaces(readings.before.get("net/dev", ""))
-    after = parse_interfaces(readings.after.get("net/dev", ""))
+    text_before, text_after = readings.before.get("net/dev", ""), readings.after.get("net/dev", "")
+    after = parse_interfaces(text_after)
+    before = after if text_before is text_after else parse_interfaces(text_before)
     if before is None or after is None or before.keys() != after.keys():
         return None  # no interface of a sandbox comes or goes
     return _subtract_tables(before, after)
@@ -39,7 +40,9 @@ def read_network(readings: Readings) -> Pair:
 def _subtract_files(readings: Readings, name: str, parse: Callable[[str], Table | None]) -> Pair:
     if name not in readings.before or name not in readings.after:
         return None
-    return _subtract_tables(parse(readings.before[name]), parse(readings.after[name]))
+    text_before, text_after = readings.before[name], readings.after[name]
+    after = parse(text_after)
+    return _subtract_tables(after if text_before is text_after else parse(text_before), after)
 
 
 def _subtract_tables(before: Table | None, after: Table | None) -> Pair:

@@ -35,6 +35,10 @@ IN_FLIGHT_MAX = 256
 class ResultLog(Protocol):
     """The log, as the publisher sees it."""
 
+    def grant(self, change: MemoryLimitChanged) -> None:
+        """Remember the limit that the tuner has set. Raises LogUnavailableError."""
+        ...
+
     def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
         """Announce and keep each result unless its request has one. Raises LogUnavailableError."""
         ...
@@ -62,6 +66,7 @@ class Publisher:
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     unannounced: list[Work] = field(default_factory=list)
     keep_time: KeepTime | None = None
+    ungranted: list[tuple[Delivery, MemoryLimitChanged]] = field(default_factory=list)
 
     def run_once(self, block_ms: int) -> int:
         """Commit what is written, receive a batch, announce it and begin to write it.
@@ -71,7 +76,7 @@ class Publisher:
         """
         self.inbox.hold()
         self.commit_written()
-        if not self.unannounced:
+        if not (self.unannounced or self.ungranted):
             self._receive(block_ms)
         return self._announce()
 
@@ -94,12 +99,20 @@ class Publisher:
                 work = Work(delivery, event, build_document(event), document_key(event))
                 self.unannounced.append(work)
             elif isinstance(event, MemoryLimitChanged):
-                self.inbox.commit(delivery, ())  # it is there for executors and for people
+                self.ungranted.append((delivery, event))
             elif event is not None:
                 self.inbox.bury(delivery, f"{type(event).__name__} is no result")
 
     def _announce(self) -> int:
-        """Tell the receivers, who then need not wait for S3, all in one round trip."""
+        """Tell the receivers, who then need not wait for S3, all in one round trip.
+
+        Limits that were changed come first: who has the result may rely on them.
+        """
+        while self.ungranted:
+            delivery, change = self.ungranted[0]
+            self.log.grant(change)  # after a crash once more: it changes nothing
+            self.inbox.commit(delivery, ())
+            self.ungranted.pop(0)
         announced = self.unannounced
         if not announced:
             return 0

@@ -166,6 +166,7 @@ class Readings(Value, frozen=True):
     after: dict[str, str]
     previous: dict[str, str] = {}  # CPU files after the sandbox's previous answer; empty at first
     series: Series | None = None  # of runs longer than 200 ms
+    unchanged: tuple[str, ...] = ()  # files that read the same before: their text is in `after`
 
 
 class Execution(Value, frozen=True):
@@ -283,7 +284,7 @@ class InvocationRequested(Event, frozen=True, tag=True):
     network: Network = Network.EGRESS
     reuse: bool = True  # false: a sandbox for this invocation alone
     reply_to: str | None = None
-    memory_auto: bool = False  # the tuner's current limit is wanted; `memory_mb` until there is one
+    memory_auto: bool = False  # `memory_mb` is the limit that the tuner has set, once there is one
 
 
 class InvocationRejected(Event, frozen=True, tag=True):

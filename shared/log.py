@@ -13,7 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 import redis
 
 from shared.codec import encode
-from shared.events import DeadLettered, Event, InvocationRejected, InvocationRequested
+from shared.events import (
+    DeadLettered,
+    Event,
+    InvocationRejected,
+    InvocationRequested,
+    MemoryLimitChanged,
+)
 from shared.inbox import LogUnavailableError
 from shared.scripts import DIGESTS, TEXTS
 from shared.stretch import name_entry_before, parse_entry_id
@@ -26,6 +32,7 @@ from shared.topology import (
     active_key,
     job_key,
     key,
+    limits_key,
     partition_of,
     stream_of,
 )
@@ -92,6 +99,20 @@ class Log:
             args=[message_id, receipt, encode(event)],
         )
         return Accepted(state.decode())
+
+    @_waiting_for_redis
+    def grant(self, change: MemoryLimitChanged) -> None:
+        """Remember the limit that the tuner has set; what is newer stays."""
+        self._scripts["grant"](
+            keys=[limits_key(self.partition_of(change.function_id))],
+            args=[change.function_id, change.occurred_at_ms, change.to_mb],
+        )
+
+    @_waiting_for_redis
+    def granted_mb(self, function_id: str) -> int | None:
+        """The limit that the tuner has set for a function; None before the first change."""
+        granted = self._redis.hget(limits_key(self.partition_of(function_id)), function_id)
+        return None if granted is None else int(granted.partition(b":")[2])
 
     @_waiting_for_redis
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ TEXTS = {
         "archived",
         "claim",
         "commit",
+        "grant",
         "hold",
         "lead",
         "leave",

@@ -39,6 +39,7 @@ KEY_PATTERNS = (
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
     "{hearth:P}:archive",
+    "{hearth:P}:limits",
     "job:REQUEST_ID",
 )
 
@@ -66,6 +67,11 @@ def active_key(stage: str, partition: int) -> str:
 def archive_key(partition: int) -> str:
     """How far each stream of the partition is archived."""
     return f"{{hearth:{partition}}}:archive"
+
+
+def limits_key(partition: int) -> str:
+    """The memory limits that the tuner has set, by function."""
+    return f"{{hearth:{partition}}}:limits"
 
 
 def job_key(request_id: str) -> str:

@@ -1,7 +1,7 @@
 """Control: when the tuner acts on its own advice, and when it takes a change back.
 
-Not here: the advice (`recommendation`); who applies a change (the executor tails
-MemoryLimitChanged). Pure: a state and one invocation in, a state and perhaps an action out.
+Not here: the advice (`recommendation`); who applies a change (the publisher makes it known, ingest
+asks for that limit). Pure: a state and one invocation in, a state and perhaps an action out.
 
 A change is made only for functions that asked for it, when the advice is firm, is better by more
 than `gain_percent_min` (or safety asks for it), and the budget allows another. For `watch_runs`

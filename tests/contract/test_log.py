@@ -4,7 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.events import Code, InvocationRequested, Runtime, derive_event_id
+from shared.events import (
+    Code,
+    InvocationRequested,
+    MemoryLimitChanged,
+    Runtime,
+    derive_event_id,
+)
 from shared.log import Accepted, Log, PublishedResult
 from shared.topology import DEAD, REQUESTS
 from tests.fakes.memory_log import MemoryLog
@@ -73,6 +79,30 @@ def test_a_result_is_published_once(log: EdgeLog) -> None:
 
     assert log.publish([one], ttl_s=60) == [True]
     assert log.publish([one, two], ttl_s=60) == [False, True]
+
+
+def make_change(at_ms: int, to_mb: int) -> MemoryLimitChanged:
+    """A limit that the tuner set."""
+    return MemoryLimitChanged(
+        event_id="e",
+        invocation_id="r",
+        causation_id="c",
+        occurred_at_ms=at_ms,
+        function_id="f",
+        from_mb=128,
+        to_mb=to_mb,
+        action="advice",
+        reason="",
+    )
+
+
+def test_the_newest_limit_holds(log: EdgeLog) -> None:
+    """A change that was published late, or again, does not undo a newer one."""
+    before = log.granted_mb("f")
+    for change in (make_change(5, 512), make_change(9, 256), make_change(5, 512)):
+        log.grant(change)
+
+    assert (None, 256, None) == (before, log.granted_mb("f"), log.granted_mb("other"))
 
 
 def test_what_never_became_an_entry_lies_in_the_dead(log: EdgeLog) -> None:

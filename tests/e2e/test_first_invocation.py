@@ -367,3 +367,19 @@ def test_a_long_run_outlives_the_visibility_timeout_and_runs_once(running: Runni
 
     assert (document["logs"].count("\nran\n"), document["attempt"]) == (1, 1)
     assert len(client.published["long-1"]) == 1
+
+
+def test_a_function_that_leaves_its_memory_to_the_tuner_gets_more_where_it_is_short(
+    running: Running,
+) -> None:
+    """With `memoryMb: "auto"` the next call has the limit that the tuner set after the first."""
+    _, client = running
+    client.deploy("auto", {"main.py": "def handler(event, context): len(bytearray(105 << 20))\n"})
+
+    first = client.invoke("auto-1", "auto", memoryMb="auto")
+    second = client.invoke("auto-2", "auto", memoryMb="auto")
+
+    assert (first["status"], first["resources"]["memoryLimitMb"]) == ("SUCCESS", 128)
+    granted_mb = second["resources"]["memoryLimitMb"]
+    assert f"{granted_mb}MB" == first["autoTuner"]["recommendation"]
+    assert granted_mb > 128

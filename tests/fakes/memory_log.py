@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.codec import encode
-from shared.events import DeadLettered, Event, InvocationRejected, InvocationRequested
+from shared.events import (
+    DeadLettered,
+    Event,
+    InvocationRejected,
+    InvocationRequested,
+    MemoryLimitChanged,
+)
 from shared.inbox import LogUnavailableError
 from shared.log import Accepted, PublishedResult
 from shared.topology import Stream, partition_of, result_channel, stream_of
@@ -20,6 +26,7 @@ class MemoryLog:
     available: bool = True
     messages: dict[str, dict[str, str]] = field(default_factory=dict)  # in flight, by request id
     settled: set[str] = field(default_factory=set)
+    limits: dict[str, tuple[int, int]] = field(default_factory=dict)  # when and to how many MB
     jobs: dict[str, bytes] = field(default_factory=dict)
     heard: list[tuple[str, bytes]] = field(default_factory=list)  # channel, document
 
@@ -37,6 +44,18 @@ class MemoryLog:
             return Accepted.IN_FLIGHT
         self._append(event, partition_of(event.function_id, self.streams.partitions))
         return Accepted.NEW
+
+    def grant(self, change: MemoryLimitChanged) -> None:
+        """See `Log.grant`."""
+        self._check()
+        at_ms, _ = self.limits.get(change.function_id, (0, 0))
+        if change.occurred_at_ms >= at_ms:
+            self.limits[change.function_id] = (change.occurred_at_ms, change.to_mb)
+
+    def granted_mb(self, function_id: str) -> int | None:
+        """See `Log.granted_mb`."""
+        self._check()
+        return self.limits[function_id][1] if function_id in self.limits else None
 
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """See `Log.messages_of`."""

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
+from executor.invocation import leave_out_unchanged
 from profiler.breakdown import Evidence, divide_run
+from profiler.deltas import put_unchanged_back
 from profiler.figures import Figures
 from profiler.parse import (
     parse_block_1,
@@ -69,7 +71,14 @@ def load(name: str) -> tuple[int, Readings]:
         else:
             files[moment][file] = text
     accuracy = Accuracy(fields["accuracy"])
-    readings = Readings(source=fields["source"], accuracy=accuracy, series=series, **files)
+    readings = Readings(
+        source=fields["source"],
+        accuracy=accuracy,
+        series=series,
+        before=files["before"],
+        after=files["after"],
+        previous=files["previous"],
+    )
     return int(fields["run_us"]), readings
 
 
@@ -498,6 +507,18 @@ def test_garbage_is_never_an_error_and_never_a_figure(readings: Readings, run_us
     assert ("memory_peak_bytes" in profile.missing) == (profile.memory_accuracy is Accuracy.NONE)
     (profiled,) = handle(make_finished(run_us, readings))
     assert profiled == decode(encode(profiled))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(readings=damaged() | st.sampled_from([readings for _, readings in SAMPLES.values()]))
+def test_texts_that_did_not_change_are_stored_once(readings: Readings) -> None:
+    """The profile is the same, and the event never larger."""
+    stored = leave_out_unchanged(readings)
+
+    assert stored.before.keys() & set(stored.unchanged) == set()
+    assert put_unchanged_back(stored) == put_unchanged_back(readings)
+    whole, short = make_finished(1_000, readings), make_finished(1_000, stored)
+    assert handle(short) == handle(whole)
 
 
 @settings(max_examples=500)

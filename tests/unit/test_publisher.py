@@ -236,8 +236,8 @@ def test_strange_entries_are_buried(world: World) -> None:
     assert len(world.streams.entries["dead", 0]) == 2
 
 
-def test_changes_of_limits_are_passed_over(world: World) -> None:
-    """They are for executors and people: no result, no dead letter, acknowledged."""
+def test_a_changed_limit_is_in_force_once_it_is_acknowledged(world: World) -> None:
+    """No result, no dead letter; where the log went away meanwhile, it is granted afterwards."""
     change = MemoryLimitChanged(
         event_id="e",
         invocation_id="req-1",
@@ -251,10 +251,14 @@ def test_changes_of_limits_are_passed_over(world: World) -> None:
     )
     world.streams.append(RECOMMENDATIONS.name, 0, encode(change))
     world.append(tuned(2))
+    world.log.available = False
+    with pytest.raises(LogUnavailableError):
+        world.publisher.run_once(0)
+    world.log.available = True
     world.run_until(lambda: len(world.published()) == 1)
 
     assert [] == world.streams.entries.get(("dead", 0), [])
-    assert 0 == world.log.backlog(RECOMMENDATIONS)
+    assert (0, 128) == (world.log.backlog(RECOMMENDATIONS), world.log.granted_mb("f"))
 
 
 def test_stopping_finishes_what_is_written(world: World) -> None:

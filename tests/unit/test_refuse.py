@@ -1,9 +1,10 @@
 """What the executor refuses before it looks for a sandbox."""
 
 import pytest
+from msgspec.structs import replace
 
 from executor.frames import INIT, encode
-from executor.invocation import ENV_VARS_BYTES_MAX, refuse
+from executor.invocation import ENV_VARS_BYTES_MAX, fit_to_host, refuse
 from shared.events import Code, InvocationRequested, Runtime
 
 
@@ -35,3 +36,12 @@ def test_variables_fit_a_frame(character: str) -> None:
     refused = refuse(make_request({"A": character * (ENV_VARS_BYTES_MAX // size + 1)}), 1_024)
     assert refused is not None
     assert "envVars" == refused.field
+
+
+def test_what_the_tuner_chose_is_fitted_to_the_host() -> None:
+    """More than the host grants is refused, but not where the sender left the size to the tuner."""
+    asked = replace(make_request({}), memory_mb=4_096)
+    tuned = replace(asked, memory_auto=True)
+
+    assert (4_096, 1_024) == tuple(fit_to_host(one, 1_024).memory_mb for one in (asked, tuned))
+    assert 2_048 == fit_to_host(replace(tuned, memory_mb=2_048), 8_192).memory_mb
