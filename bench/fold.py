@@ -1,8 +1,7 @@
 """`python -m bench.fold`: how fast history is folded, and whether it stays so as it grows.
 
-From a table in memory, as it comes out of a Parquet file, to the state of each function: on one
-core, in CPU time, so that neighbours on the machine count less. Not here: reading the files, which
-polars does at a small part of the cost; the live tuner.
+From the bytes of Parquet files to the state of each function, in CPU time of all threads, so that
+neighbours on the machine count less. Not here: fetching the files; the live tuner.
 """
 
 import argparse
@@ -12,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from archiver.table import to_frame
+from archiver.table import write_parquet
 from shared.codec import encode
 from shared.events import (
     Accuracy,
@@ -24,8 +23,9 @@ from shared.events import (
     Profile,
     Start,
 )
+from shared.whole_log import Span
 from tuner.accumulator import Accumulator
-from tuner.columns import read_frame
+from tuner.columns import load_frame, read_functions
 
 _BLOCK = 50_000
 _FUNCTIONS = 200
@@ -67,17 +67,18 @@ def make_events(count: int) -> Iterator[InvocationProfiled]:
 def measure(counts: Sequence[int]) -> list[dict[str, float]]:
     """Fold on and on; the speed between each two counts."""
     rows = [(f"{n}-0", encode(event)) for n, event in enumerate(make_events(_BLOCK))]
-    frame = to_frame(rows)
+    content = write_parquet(rows)
     accumulators: dict[str, Accumulator] = {}
     folded, results = 0, []
     for count in counts:
         began, began_at = time.process_time(), folded
         while folded < count:
-            for function_id, facts in read_frame(frame):
+            frame = load_frame(content, Span())
+            for function_id, facts in read_functions(frame):
                 accumulator = accumulators.get(function_id)
                 if accumulator is None:
                     accumulator = accumulators[function_id] = Accumulator()
-                accumulator.add(facts)
+                accumulator.add_all(facts)
             folded += _BLOCK
         seconds = time.process_time() - began
         events = folded - began_at

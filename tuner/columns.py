@@ -6,7 +6,8 @@ as of the events; a test compares. What can be said of a whole column is compute
 
 import io
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
@@ -47,6 +48,19 @@ def read_frame(frame: pl.DataFrame) -> Iterator[tuple[str, Facts]]:
     make = Facts._make
     for row in rows:
         yield row[0], make(row[1:])
+
+
+def read_functions(frame: pl.DataFrame) -> Iterator[tuple[str, Iterator[Facts]]]:
+    """Each function with its facts, in their order: one function after another is faster to fold.
+
+    Each is to be read to its end before the next.
+    """
+    ran = _select_ran(frame).sort("function_id", maintain_order=True)
+    rows = cast("Iterator[Facts]", ran.select(*_make_facts()).iter_rows())  # tuples are enough
+    runs = ran.get_column("function_id").rle().struct
+    lengths, names = runs.field("len").to_list(), runs.field("value").to_list()
+    for function_id, length in zip(names, lengths, strict=True):
+        yield function_id, islice(rows, length)
 
 
 def read_rows(frame: pl.DataFrame) -> Iterator[Row]:

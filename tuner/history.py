@@ -112,6 +112,19 @@ def read_pieces(pieces: Iterable[Piece], period: Period) -> Iterator[tuple[str, 
             yield from read_piece(piece, period)
 
 
+def read_piece_by_function(piece: Piece) -> Iterator[tuple[str, Iterable[Facts]]]:
+    """All facts of a piece, some of one function together, in their order. Raises HistoryError."""
+    if not isinstance(piece, Archived):
+        for function_id, facts in _read_entries(piece, ALWAYS):
+            yield function_id, (facts,)
+        return
+    from tuner.columns import load_frame, read_functions  # noqa: PLC0415 - as above
+
+    with _told():
+        content = piece.load()
+    yield from read_functions(load_frame(content, piece.span))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     try:

@@ -7,7 +7,7 @@ there folds what came after it, so it knows what it would know from zero. That i
 states and not conclusions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from shared.codec import UndecodableError, decode
 from shared.events import CostModelRefreshed, derive_event_id
@@ -15,7 +15,7 @@ from shared.log import Log
 from shared.stretch import START
 from shared.topology import MODELS, PROFILES, partition_of
 from tuner.accumulator import Accumulator
-from tuner.facts import Facts
+from tuner.history import History, read_piece_by_function
 from tuner.state import EMPTY, FunctionState, save
 
 # The model of no function, appended last: everything before its entry is in the models.
@@ -30,19 +30,22 @@ def read_ends(log: Log, partitions: int) -> dict[int, str]:
     return {partition: log.settled_until(PROFILES, partition) for partition in range(partitions)}
 
 
-def fold_states(
-    history: Iterable[tuple[str, Facts]], progress: Progress = lambda _: None
-) -> dict[str, FunctionState]:
-    """The state of each function; `progress` hears how many events are folded, now and then."""
+def fold_states(history: History, progress: Progress = lambda _: None) -> dict[str, FunctionState]:
+    """The state of each function; `progress` hears how many events are folded, now and then.
+
+    Raises HistoryError.
+    """
     accumulators: dict[str, Accumulator] = {}
-    count = 0
-    for function_id, facts in history:
-        accumulator = accumulators.get(function_id)
-        if accumulator is None:
-            accumulator = accumulators[function_id] = Accumulator()
-        accumulator.add(facts)
-        count += 1
-        if count % _TELL_EVERY == 0:
+    told = count = 0
+    for piece in history.find_pieces():
+        for function_id, facts in read_piece_by_function(piece):
+            accumulator = accumulators.get(function_id)
+            if accumulator is None:
+                accumulator = accumulators[function_id] = Accumulator()
+            accumulator.add_all(facts)
+        count = sum(one.count for one in accumulators.values())
+        if count - told >= _TELL_EVERY:
+            told = count
             progress(count)
     progress(count)
     return {function_id: one.freeze() for function_id, one in accumulators.items()}

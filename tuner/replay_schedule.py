@@ -53,7 +53,7 @@ def refresh(settings: Settings, progress: Progress = lambda _: None) -> int:
         ends = read_ends(log, settings.partitions)
         whole_log = WholeLog(retention, open_archive(settings))
         history = WholeHistory(whole_log, settings.partitions, ends)
-        states = fold_states(history.read(), progress)
+        states = fold_states(history, progress)
         now_ms = time.time_ns() // 1_000_000
         for partition, model in make_models(states, ends, now_ms):
             log.append(model, partition=partition)

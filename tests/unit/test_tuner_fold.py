@@ -199,11 +199,9 @@ def test_the_fold_in_place_goes_on_from_a_state(
     whole, first = Accumulator(), Accumulator()
     for facts in ran:
         whole.add(facts)
-    for facts in ran[:split]:
-        first.add(facts)
+    first.add_all(ran[:split])
     resumed = Accumulator.thaw(first.freeze())
-    for facts in ran[split:]:
-        resumed.add(facts)
+    resumed.add_all(ran[split:])
 
     assert save(whole.freeze()) == save(resumed.freeze())
 
@@ -290,7 +288,7 @@ def test_a_hundred_thousand_events(tmp_path: Path) -> None:
     assert steady.save() == restored.save() == resumed.save()
 
     archived = Tuner()
-    for function_id, state in fold_states(archive(tmp_path, history).read()).items():
+    for function_id, state in fold_states(archive(tmp_path, history)).items():
         archived.know(function_id, state)
     assert steady.save() == archived.save()
     for event in final.values():  # once more, as if it came again
