@@ -27,6 +27,7 @@ from shared.whole_log import Span
 from tuner.accumulator import Accumulator
 from tuner.columns import load_frame, read_functions
 
+COUNTS = (1_000_000, 2_000_000, 9_000_000, 10_000_000)
 _BLOCK = 50_000
 _FUNCTIONS = 200
 _DAY_MS = 86_400_000
@@ -89,7 +90,7 @@ def measure(counts: Sequence[int]) -> list[dict[str, float]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the speeds."""
     parser = argparse.ArgumentParser(prog="python -m bench.fold")
-    parser.add_argument("--counts", default="1000000,2000000,9000000,10000000",
+    parser.add_argument("--counts", default=COUNTS,
                         type=lambda text: [int(one) for one in text.split(",")])  # fmt: skip
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
