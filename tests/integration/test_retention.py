@@ -68,6 +68,8 @@ def test_what_no_group_has_handled_stays(
     inbox = acknowledge(redis_server.url, PROFILES, 60, hold=40)
     archiver.run_once()
     assert 190 == client.xlen(key(PROFILES, 0))
+    # What ingest and scaling go by is right after a trim too.
+    assert 190 == Log(redis_server.url).backlog(PROFILES)
     client.xgroup_create(key(PROFILES, 0), "slower", "0")
     inbox.close()
     acknowledge(redis_server.url, PROFILES, 150).close()
