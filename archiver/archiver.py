@@ -137,7 +137,7 @@ class Archiver:
 
     def _read_marks(self, stream: Stream, partition: int) -> Marks:
         """Where archiving stands; Redis may know less than the archive."""
-        marks = self.retention.read_marks(stream, partition)
+        marks: Marks = self.retention.read_marks(stream, partition)
         place = (stream.name, partition)
         if self.known.get(place) == marks.archived_until:
             return marks

@@ -196,7 +196,7 @@ def _is_once(whole_log: WholeLog, stream: Stream, count: int) -> bool:
 def _is_identical(pipeline: Pipeline, whole_log: WholeLog) -> bool:
     """A tuner from zero, and one that is restored, know and say the same."""
     restored, again = Tuner(), Tuner()
-    restore(restored, pipeline.log, whole_log, 1)
+    restore(restored, pipeline.log, whole_log, 0)
     told = (one for piece in whole_log.read(RECOMMENDATIONS, Span()) for one in _read(piece))
     for piece in whole_log.read(PROFILES, Span()):
         for _, payload in _read(piece):

@@ -54,6 +54,7 @@ class Invocation:
     start: Start = Start.WARM
     called_at_ns: int = 0
     input: InputStream | None = None  # inputS3, once it is opened
+    offered: bool = False  # to another executor, or by it
     readings_before: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -104,6 +104,14 @@ class Pool(Generic[S]):
         """What all sandboxes may take, busy and idle."""
         return self._memory_mb
 
+    def has_idle(self, function_id: str) -> bool:
+        """Whether some sandbox of the function waits for an invocation."""
+        return any(key[0] == function_id for key in self._by_key)
+
+    def list_functions(self) -> set[str]:
+        """The functions that have sandboxes, busy or idle."""
+        return {str(key[0]) for key in self._alive}
+
     def take(self, key: PoolKey, now_ms: int) -> S | None:
         """The idle sandbox of `key` that was used last: the rest can age and be evicted."""
         serials = self._by_key.get(key)

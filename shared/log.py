@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
 
 import redis
 
 from shared.codec import encode
+from shared.connection import Connection, waiting_for_redis
 from shared.events import (
     DeadLettered,
     Event,
@@ -20,7 +19,6 @@ from shared.events import (
     InvocationRequested,
     MemoryLimitChanged,
 )
-from shared.inbox import LogUnavailableError
 from shared.scripts import DIGESTS, TEXTS
 from shared.stretch import name_entry_before, parse_entry_id
 from shared.topology import (
@@ -34,11 +32,9 @@ from shared.topology import (
     key,
     limits_key,
     partition_of,
+    standby_key,
     stream_of,
 )
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _MESSAGE = "message:"
 
@@ -52,6 +48,15 @@ class Accepted(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a try to lead."""
+
+    leads: bool
+    left_ms: int  # until the lead runs out, whoever has it
+    standby_led: int  # the fewest partitions that a standby of this one leads; -1 without one
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedResult:
     """A result document and the channels that hear of it."""
 
@@ -60,61 +65,42 @@ class PublishedResult:
     document: bytes
 
 
-def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
-    """Turn the client's errors into the one that stages wait on."""
-
-    @wraps(call)
-    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        try:
-            return call(*args, **kwargs)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
-                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
-            raise LogUnavailableError(f"Redis does not answer: {error}") from error
-
-    return guarded
-
-
-class Log:
+class Log(Connection):
     """The streams and keys of one Redis. Every call raises LogUnavailableError without it."""
-
-    def __init__(self, url: str, partitions: int = 1) -> None:
-        self._redis: Any = redis.Redis.from_url(
-            url, protocol=2, socket_connect_timeout=5, socket_timeout=10
-        )
-        self._partitions = partitions
-        self._scripts = {name: self._redis.register_script(text) for name, text in TEXTS.items()}
 
     def partition_of(self, function_id: str) -> int:
         """The partition that holds all events of a function."""
         return partition_of(function_id, self._partitions)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def accept(
         self, event: InvocationRequested | InvocationRejected, *, message_id: str, receipt: str
     ) -> Accepted:
         """Append the request unless its id is known; remember the SQS message either way."""
         partition = self.partition_of(event.function_id)
-        state = self._scripts["accept"](
-            keys=[accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
-            args=[message_id, receipt, encode(event)],
+        state = self._run(
+            "accept",
+            [accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
+            [message_id, receipt, encode(event)],
         )
         return Accepted(state.decode())
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def grant(self, change: MemoryLimitChanged) -> None:
         """Remember the limit that the tuner has set; what is newer stays."""
-        self._scripts["grant"](
-            keys=[limits_key(self.partition_of(change.function_id))],
-            args=[change.function_id, change.occurred_at_ms, change.to_mb],
+        self._run(
+            "grant",
+            [limits_key(self.partition_of(change.function_id))],
+            [change.function_id, change.occurred_at_ms, change.to_mb],
         )
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def granted_mb(self, function_id: str) -> int | None:
         """The limit that the tuner has set for a function; None before the first change."""
         granted = self._redis.hget(limits_key(self.partition_of(function_id)), function_id)
         return None if granted is None else int(granted.partition(b":")[2])
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """SQS message id -> newest receipt handle, for (request id, function id) pairs."""
         with self._redis.pipeline(transaction=False) as pipe:
@@ -130,18 +116,22 @@ class Log:
             for mark in marks
         ]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
         """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            for request_id, function_id in requests:
-                mark = accepted_key(request_id, self.partition_of(function_id))
-                pipe.delete(mark)
-                pipe.hset(mark, "state", Accepted.SETTLED.value)
-                pipe.expire(mark, ttl_s)
-            pipe.execute()
+        marks: dict[int, list[str]] = {}
+        for request_id, function_id in requests:
+            partition = self.partition_of(function_id)
+            marks.setdefault(partition, []).append(accepted_key(request_id, partition))
+        for alike in marks.values():  # a transaction is within one slot of a cluster
+            with self._redis.pipeline(transaction=True) as pipe:
+                for mark in alike:
+                    pipe.delete(mark)
+                    pipe.hset(mark, "state", Accepted.SETTLED.value)
+                    pipe.expire(mark, ttl_s)
+                pipe.execute()
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def backlog(self, stream: Stream) -> int:
         """Entries that the stream's group has not acknowledged, in all partitions."""
         total = 0
@@ -156,7 +146,7 @@ class Log:
             total += self._redis.xlen(name) if lag is None else lag + groups[0]["pending"]
         return total
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
         """Keep and announce each result once, in one round trip; True where it was news."""
         try:
@@ -169,7 +159,8 @@ class Log:
         # By digest: redis-py's registered scripts would cost a round trip more in a pipeline.
         with self._redis.pipeline(transaction=False) as pipe:
             for result in results:
-                pipe.evalsha(
+                pipe.execute_command(  # `evalsha` is closed on a cluster's pipelines
+                    "EVALSHA",
                     DIGESTS["publish"],
                     1,
                     job_key(result.request_id),
@@ -179,7 +170,7 @@ class Log:
                 )
             return [reply == 1 for reply in pipe.execute()]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
         """Keep something that never became an entry, with the reason."""
         letter = DeadLettered(
@@ -196,7 +187,7 @@ class Log:
         )
         self.append(letter, partition=0)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def append(self, event: Event, *, partition: int) -> str:
         """Append one event to the stream of its type; returns the entry id."""
         entry_id = self._redis.xadd(
@@ -204,22 +195,33 @@ class Log:
         )
         return str(entry_id.decode())
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def append_again(self, stream: str, partition: int, payload: bytes) -> str:
         """Append the bytes of a buried entry to the stream that it came from."""
         name = key(next(one for one in STREAMS if one.name == stream), partition)
         return str(self._redis.xadd(name, {"event": payload}).decode())
 
-    @_waiting_for_redis
-    def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
-        """Take or keep the lead of a stage of which one consumer may be active."""
-        reply = self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms])
-        return bool(reply == 1)
+    @waiting_for_redis
+    def contend(
+        self, stage: str, partition: int, consumer: str, ttl_ms: int, *, led: int = 0
+    ) -> Standing:
+        """Take or keep the lead of a partition, of which one consumer may be active.
 
-    @_waiting_for_redis
-    def resign(self, stage: str, consumer: str) -> None:
+        `led`: how many partitions the consumer's process leads, for those who have too many.
+        """
+        keys = [active_key(stage, partition), standby_key(stage, partition)]
+        leads, left_ms, standby_led = self._run("lead", keys, [consumer, ttl_ms, led])
+        return Standing(bool(leads == 1), left_ms, standby_led)
+
+    def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
+        """Take or keep the lead of a stage that has one, whatever the partitions."""
+        standing: Standing = self.contend(stage, 0, consumer, ttl_ms)
+        return standing.leads
+
+    @waiting_for_redis
+    def resign(self, stage: str, consumer: str, partition: int = 0) -> None:
         """Give the lead up."""
-        self._scripts["resign"](keys=[active_key(stage, 0)], args=[consumer])
+        self._run("resign", [active_key(stage, partition)], [consumer])
 
     def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
         """Events that the stream's group has handled, oldest first: what its state rests on."""
@@ -254,7 +256,7 @@ class Log:
         last, pending = self._position(stream, partition)
         return last, frozenset(entry_id.decode() for entry_id in pending)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def last_id(self, stream: Stream, partition: int) -> str:
         """The id of the newest entry; 0-0 without any."""
         newest: list[tuple[bytes, object]] = self._redis.xrevrange(key(stream, partition), count=1)
@@ -268,21 +270,21 @@ class Log:
                 before = f"({entry_id.decode()}"
                 yield fields[b"event"]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _range_back(self, name: str, before: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrevrange(
             name, before, "-", count=500
         )
         return found
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(
             name, after, last, count=1_000
         )
         return found
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _position(self, stream: Stream, partition: int) -> tuple[str, set[bytes]]:
         name = key(stream, partition)
         if not self._redis.exists(name):
@@ -293,17 +295,8 @@ class Log:
                 return group["last-delivered-id"].decode(), {one["message_id"] for one in entries}
         return "0-0", set()
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def dead_letters(self, partition: int) -> list[tuple[str, bytes]]:
         """Entry id and event of each entry in the dead stream of a partition."""
         entries = self._redis.xrange(key(DEAD, partition))
         return [(entry_id.decode(), fields[b"event"]) for entry_id, fields in entries]
-
-    @_waiting_for_redis
-    def ping(self) -> None:
-        """Raise unless Redis answers."""
-        self._redis.ping()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()

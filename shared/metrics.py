@@ -69,6 +69,11 @@ SANDBOX_STOPS = Counter("hearth_sandbox_stops", "Sandboxes destroyed, by reason.
 SANDBOXES = Gauge(
     "hearth_sandboxes", "Sandboxes: busy, idle, generic.", ["state"], multiprocess_mode="livesum"
 )
+HAND_OVERS = Counter(
+    "hearth_hand_overs",
+    "Cold starts offered to another executor: given, kept, unanswered.",
+    ["outcome"],
+)
 SANDBOX_API_CALLS = Counter("hearth_sandbox_api_calls", "Calls to the Docker API.")
 CODE_FETCHES = Counter(
     "hearth_code_fetches",
@@ -86,7 +91,7 @@ LIMIT_CHANGES = Counter(
 SAVINGS = Gauge(
     "hearth_savings_usd_per_month",
     "Savings that the current advice promises, all functions.",
-    multiprocess_mode="livemostrecent",
+    multiprocess_mode="livesum",
 )
 PUBLISHED = Counter("hearth_published", "Results published, by status.", ["status"])
 ARCHIVED = Counter("hearth_archived_entries", "Entries written to the archive.", ["stream"])

@@ -4,13 +4,12 @@ Not here: the archive itself (`archive`), when something is archived (the archiv
 raises LogUnavailableError without Redis.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import redis
 from msgspec import json
 
-from shared.inbox import LogUnavailableError
-from shared.scripts import TEXTS
+from shared.address import is_cluster
+from shared.connection import Connection, waiting_for_redis
 from shared.stretch import START, Bounds
 from shared.topology import MODELS, Stream, archive_key, key
 
@@ -48,17 +47,10 @@ class Memory(NamedTuple):
         return self.used_bytes / self.max_bytes if self.max_bytes else 0.0
 
 
-class Retention:
+class Retention(Connection):
     """The streams' ends and the archive's marks, which only this class writes."""
 
-    def __init__(self, url: str) -> None:
-        self._redis: Any = redis.Redis.from_url(
-            url, protocol=2, socket_connect_timeout=5, socket_timeout=30
-        )
-        self._scripts = {
-            name: self._redis.register_script(TEXTS[name]) for name in ("plan", "archived", "trim")
-        }
-
+    @waiting_for_redis
     def read_page(self, stream: Stream, partition: int, after: str, count: int) -> Page:
         """The next entries. Where `archived_until` lies after `after`, some may be gone from them.
 
@@ -68,24 +60,24 @@ class Retention:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.xrange(key(stream, partition), f"({after}", "+", count=count)
             pipe.hget(archive_key(partition), f"{stream.name}:until")
-            entries, until = self._call(pipe.execute)
+            entries, until = pipe.execute()
         return Page(until.decode() if until else START, _read_entries(entries))
 
+    @waiting_for_redis
     def read_between(self, stream: Stream, partition: int, bounds: tuple[str, str]) -> Entries:
         """Entries from one to another, both included, as many as fit one answer; ask again."""
         first, last = bounds
-        return _read_entries(
-            self._call(self._redis.xrange, key(stream, partition), first, last, count=250)
-        )
+        return _read_entries(self._redis.xrange(key(stream, partition), first, last, count=250))
 
+    @waiting_for_redis
     def read_marks(self, stream: Stream, partition: int) -> Marks:
         """Where archiving stands."""
         marks, name = archive_key(partition), key(stream, partition)
         fields = [f"{stream.name}:{field}" for field in ("until", "plan", "rows")]
-        until, plan, rows = self._call(self._redis.hmget, marks, fields)
+        until, plan, rows = self._redis.hmget(marks, fields)
         past = until.decode() if until else START
-        oldest = self._call(self._redis.xrange, name, f"({past}", "+", count=1)
-        added = self._call(self._redis.xinfo_stream, name)["entries-added"] if oldest else 0
+        oldest = self._redis.xrange(name, f"({past}", "+", count=1)
+        added = self._redis.xinfo_stream(name)["entries-added"] if oldest else 0
         return Marks(
             past,
             _decoder.decode(plan) if plan else None,
@@ -93,54 +85,42 @@ class Retention:
             max(added - int(rows or 0), 1) if oldest else 0,
         )
 
+    @waiting_for_redis
     def plan(self, stream: Stream, partition: int, bounds: Bounds) -> Bounds | None:
         """Decide what the next stretch holds; what was decided before stands.
 
         None: somebody else archived meanwhile.
         """
-        reply = self._call(
-            self._scripts["plan"],
-            keys=[archive_key(partition)],
-            args=[stream.name, bounds.after, _encoder.encode(bounds)],
-        )
+        arguments = [stream.name, bounds.after, _encoder.encode(bounds)]
+        reply = self._run("plan", [archive_key(partition)], arguments)
         return _decoder.decode(reply) if reply else None
 
+    @waiting_for_redis
     def finish(self, stream: Stream, partition: int, bounds: Bounds) -> bool:
         """A stretch is in the manifest; False: somebody else said so before."""
-        reply = self._call(
-            self._scripts["archived"],
-            keys=[archive_key(partition)],
-            args=[stream.name, bounds.after, bounds.last, bounds.rows],
-        )
-        return bool(reply == 1)
+        arguments = [stream.name, bounds.after, bounds.last, bounds.rows]
+        return bool(self._run("archived", [archive_key(partition)], arguments) == 1)
 
+    @waiting_for_redis
     def trim(self, stream: Stream, partition: int, first_kept: str) -> int:
         """Remove what is archived and handled, before `first_kept`; how many entries went."""
         group = "" if stream is MODELS else stream.group
+        keys = [key(stream, partition), archive_key(partition)]
         total = 0
-        while gone := self._call(
-            self._scripts["trim"],
-            keys=[key(stream, partition), archive_key(partition)],
-            args=[stream.name, group, first_kept, 1_000],
-        ):
+        while gone := self._run("trim", keys, [stream.name, group, first_kept, 1_000]):
             total += gone
         return total
 
+    @waiting_for_redis
     def read_memory(self) -> Memory:
-        """How full Redis is."""
-        found = self._call(self._redis.info, "memory")
-        return Memory(found["used_memory"], found["maxmemory"])
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()
-
-    def _call(self, call: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-        try:
-            return call(*arguments, **named)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
-                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
-            raise LogUnavailableError(f"Redis does not answer: {error}") from error
+        """How full Redis is; of a cluster, the fullest of its masters."""
+        if is_cluster(self._url):
+            found = self._redis.info("memory", target_nodes="primaries")
+            nodes = found.values() if "used_memory" not in found else [found]
+        else:
+            nodes = [self._redis.info("memory")]
+        memories = [Memory(one["used_memory"], one["maxmemory"]) for one in nodes]
+        return max(memories, key=lambda memory: (memory.share, memory.used_bytes))
 
 
 def _read_entries(found: list[tuple[bytes, dict[bytes, bytes]]]) -> Entries:

@@ -14,11 +14,15 @@ TEXTS = {
         "commit",
         "grant",
         "hold",
+        "keep",
         "lead",
         "leave",
+        "mend",
+        "offer",
         "plan",
         "publish",
         "resign",
+        "take",
         "trim",
     )
 }

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -30,6 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str = ""
     redis_host: str = ""
     redis_port: Port = 6379
+    redis_ca_file: str = ""
     sqs_queue_url: str = ""
     s3_code_bucket: str = ""
     s3_output_bucket: str = ""
@@ -106,6 +108,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def redis_address(self) -> str:
         """The URL of the Redis that holds the log."""
+        if self.redis_url and self.redis_ca_file:
+            joint = "&" if "?" in self.redis_url else "?"
+            return f"{self.redis_url}{joint}ssl_ca_certs={quote(self.redis_ca_file)}"
         if self.redis_url:
             return self.redis_url
         if self.redis_host:
@@ -199,6 +204,12 @@ def name_metrics_folder(folder: Path) -> None:
 
 
 def _check_relations(settings: Settings) -> None:
+    if settings.redis_ca_file and not settings.redis_url.startswith("rediss"):
+        message = (
+            "REDIS_CA_FILE: given, but REDIS_URL does not begin with rediss. "
+            "Set REDIS_URL in .env to rediss://... so that the connection is encrypted."
+        )
+        raise SettingsError(message)
     if settings.tuner_objective == "latency" and not settings.tuner_latency_ms_max:
         message = (
             "TUNER_LATENCY_MS_MAX: missing, but TUNER_OBJECTIVE is latency. "

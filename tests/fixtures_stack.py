@@ -34,7 +34,12 @@ def stack_maker(folder: Path) -> Iterator[MakeStack]:
     need(shutil.which("redis-server") is not None, "redis-server is missing: make setup")
     stacks: list[Stack] = []
 
-    def make(*processes: str, sandbox: str = "bubblewrap", **settings: str) -> tuple[Stack, Client]:
+    def make(
+        *processes: str,
+        sandbox: str = "bubblewrap",
+        connect: Callable[[Stack], Client] = make_client,
+        **settings: str,
+    ) -> tuple[Stack, Client]:
         if sandbox == "docker":
             need(docker_answers(), "no Docker Engine answers: start one")
         else:
@@ -50,7 +55,7 @@ def stack_maker(folder: Path) -> Iterator[MakeStack]:
         stack.start("local")
         stack.wait_local()
         stack.start(*[name for name in processes or PROCESSES if name != "local"])
-        return stack, make_client(stack)
+        return stack, connect(stack)
 
     try:
         yield make

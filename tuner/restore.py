@@ -22,28 +22,24 @@ from tuner.stage import Tuner
 from tuner.state import EMPTY, resume
 
 
-def restore(tuner: Tuner, log: Log, whole_log: WholeLog, partitions: int) -> int:
+def restore(tuner: Tuner, log: Log, whole_log: WholeLog, partition: int) -> int:
     """Go on from the latest models, and fold what was handled after them; how many events.
 
     Raises LogUnavailableError and ArchiveUnavailableError.
     """
-    count = 0
-    for partition in range(partitions):
-        models, whole_until = read_refreshed(log, partition)
-        for model in models.values():
-            tuner.know(model.function_id, resume(model.state))
-        restoring = Restoring(tuner, models)
-        last, pending = log.position(PROFILES, partition)
-        # A refresh that was cut short has no model of some functions: they begin at the last whole.
-        span = Span(partition, whole_until, last)
-        for piece in whole_log.read(PROFILES, span):
-            if isinstance(piece, Archived):
-                restoring.add_archived(piece, pending)
-            else:
-                restoring.add_live([one for one in piece if one[0] not in pending])
-        restoring.finish()
-        count += restoring.count
-    return count
+    models, whole_until = read_refreshed(log, partition)
+    for model in models.values():
+        tuner.know(model.function_id, resume(model.state))
+    restoring = Restoring(tuner, models)
+    last, pending = log.position(PROFILES, partition)
+    # A refresh that was cut short has no model of some functions: they begin at the last whole.
+    for piece in whole_log.read(PROFILES, Span(partition, whole_until, last)):
+        if isinstance(piece, Archived):
+            restoring.add_archived(piece, pending)
+        else:
+            restoring.add_live([one for one in piece if one[0] not in pending])
+    restoring.finish()
+    return restoring.count
 
 
 class Restoring:

@@ -69,7 +69,7 @@ def test_a_tuner_goes_on_from_refreshed_models(settings: Settings, tmp_path: Pat
 
     fresh = Tuner()
     whole_log = WholeLog(archiver.retention, archiver.archive)
-    assert 200 == restore(fresh, log, whole_log, 1)
+    assert 200 == restore(fresh, log, whole_log, 0)
     assert steady.save() == fresh.save()
     assert count == len(read_models(log, 0))
     assert 400 == told[-1]
