@@ -27,6 +27,7 @@ lint: $(VENV)/ruff # everything of `check` that needs no test
 	$(VENV)/lint-imports --no-logo
 	$(VENV)/python scripts/generate_events_doc.py --check
 	$(VENV)/python scripts/generate_acl.py --check
+	$(VENV)/python scripts/generate_cli_doc.py --check
 
 check: lint ## the fast inner loop: linters, types, contracts of imports, unit tests, the budget
 	$(VENV)/pytest --quiet tests/unit tests/integration/test_budget.py

@@ -12,10 +12,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from executor.archive import ARCHIVE_BYTES_MAX
 from shared import metrics
 from shared.events import Code
-
-ARCHIVE_BYTES_MAX = 256 << 20
 
 _CHUNK_BYTES = 1 << 20
 _UNCHANGED = ("304", "NotModified")

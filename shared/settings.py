@@ -193,6 +193,17 @@ def load_from_process() -> Settings:
     return load(os.environ)
 
 
+def adopt(named: Mapping[str, str]) -> None:
+    """Take what a `.env` names into this process's environment, where that says nothing itself."""
+    for name, value in named.items():
+        os.environ.setdefault(name, value)
+
+
+def wants_no_colour() -> bool:
+    """Whether NO_COLOR asks for plain text (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def process_environment() -> dict[str, str]:
     """A copy of the environment, for child processes of `local` and the sandboxes' launcher."""
     return dict(os.environ)
