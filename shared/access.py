@@ -98,10 +98,13 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("hget", "hmget", "hset", "hsetnx", "hincrby", "hdel"), (_ARCHIVE,)),
         Grant(_SCRIPT, (_ARCHIVE, *_keys(*STREAMS))),
     ),
-    # People: hearth dead, profile, report, replay, doctor.
+    # People: what `hearth` does besides running processes. It does without CONFIG GET.
     "operator": (
-        Grant(_READ, _keys(*STREAMS)),
+        Grant((*_READ, "xread"), _keys(*STREAMS)),
         Grant(("xadd",), _keys(*STREAMS)),
+        Grant(("info", "time", "client|list"), ()),
+        Grant(("get", "exists"), ("job:*", _ACCEPTED)),
+        Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), (), ("result:*",)),
         _lead("replay"),
         _WHOLE_LOG,
     ),

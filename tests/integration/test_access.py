@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.topology import DEAD, REQUESTS, STREAMS, Stream, key
 from tests.e2e.client import Client
 from tests.fixtures_cluster import wait_until
-from tests.fixtures_stack import SOON, MakeStack
+from tests.fixtures_stack import SOON, MakeStack, ask_to_stop
 from tests.integration.guarded_redis import GuardedRedis
 from tests.integration.recorded_calls import is_allowed as is_allowed_by_policy
 from tests.integration.recorded_calls import read_calls
@@ -153,6 +153,7 @@ def test_every_process_works_with_its_own_user_and_tells_no_secret(
     told = run_hearth(stack, "dead", "list") + run_hearth(stack, "refresh")
     with urlopen(f"http://127.0.0.1:{inner['METRICS_PORT']}/metrics", timeout=5) as answer:
         told += answer.read().decode()
+    ask_to_stop(stack)
     stack.terminate([*STAGES, "metrics"])
     assert stack.log_path is not None
     told += stack.log_path.read_text()
@@ -174,8 +175,6 @@ def test_every_process_works_with_its_own_user_and_tells_no_secret(
     for item in stored:
         body = client.s3.get_object(Bucket=client.output_bucket, Key=item["Key"])["Body"].read()
         assert ENV_VALUE.encode() not in body
-    client.pubsub.close()
-    client.redis.close()
     admin.close()
 
 
@@ -228,7 +227,7 @@ def test_a_user_can_do_nothing_else(guarded: GuardedRedis) -> None:
                       "SCRIPT FLUSH", "SAVE"):  # fmt: skip
             assert not is_allowed(client, *words.split()), (user, words)
         assert is_allowed(client, "SET", "job:r", "{}", "NX") == (user == "publisher")
-        assert is_allowed(client, "GET", "job:r") == (user == "client")
+        assert is_allowed(client, "GET", "job:r") == (user in ("client", "operator"))
         client.close()
     admin.close()
 
@@ -248,6 +247,6 @@ def test_a_server_that_the_authority_did_not_sign_is_refused(
         check=False,
     )
 
-    assert done.returncode == 1
+    assert done.returncode != 0
     assert "certificate" in done.stderr.lower()
     assert guarded.password("operator") not in done.stderr

@@ -9,7 +9,7 @@ from tests.fixtures_cluster import wait_until
 from tests.fixtures_stack import MakeStack
 
 FUNCTIONS = 20
-CALLS = 80
+CALLS = 60
 SEED = 20_261_124
 
 

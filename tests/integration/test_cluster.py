@@ -6,7 +6,7 @@ Stages are scaled to two processes each; each invocation has exactly one result 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -64,15 +64,9 @@ class ClusterClient(Client):
             for _, fields in self.redis.xrange(key(PUBLICATIONS, partition))
         )
 
-    def close(self) -> None:
-        self.pubsub.close()
-        self.redis.close()
-
 
 @pytest.fixture
-def scaled(
-    make_stack: MakeStack, redis_cluster: RedisCluster
-) -> Iterator[tuple[Stack, ClusterClient]]:
+def scaled(make_stack: MakeStack, redis_cluster: RedisCluster) -> tuple[Stack, ClusterClient]:
     """Two processes of each stage on the cluster."""
     stack, client = make_stack(
         *STAGES,
@@ -86,8 +80,7 @@ def scaled(
     assert isinstance(client, ClusterClient)
     for name in FUNCTIONS:
         client.deploy(name, SOURCE)
-    yield stack, client
-    client.close()
+    return stack, client
 
 
 def send(client: Client, first: int, count: int) -> list[str]:
