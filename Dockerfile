@@ -36,6 +36,8 @@ RUN apt-get update \
     # A new volume that is mounted here belongs to nobody too.
     && install --directory --owner 65534 --group 65534 /var/lib/hearth
 COPY --from=build /opt/hearth /opt/hearth
+# A volume that is mounted here belongs to the user that the stages run as.
+RUN install --directory --owner 65534 --group 65534 /var/lib/hearth-archive
 ENV PATH=/opt/hearth/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 \
     METRICS_OWN=true METRICS_BIND=0.0.0.0 METRICS_PORT=8000
 WORKDIR /var/lib/hearth

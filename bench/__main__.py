@@ -8,10 +8,11 @@ Each row is a module that can be run alone too, with more to choose.
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import executor_call, first_call, measuring, streaming, warm
+from bench import bounded, executor_call, first_call, fold, measuring, streaming, warm
 from bench.machine import describe_machine
 from bench.peers import comparison
 
@@ -32,6 +33,12 @@ ROWS: dict[str, Row] = {
         measuring.measure(sandbox, 500 if quick else 2_000)
     ),
     "peers": lambda sandbox, sandboxes, quick: comparison.measure(sandbox, sandboxes, quick=quick),
+    "fold": lambda _, __, quick: {
+        "speeds": fold.measure(
+            [200_000] if quick else [1_000_000, 2_000_000, 9_000_000, 10_000_000]
+        )
+    },
+    "bounded": lambda _, __, quick: asdict(bounded.measure(5_000 if quick else 100_000, 64)),
     "streaming": lambda sandbox, _, quick: streaming.run(
         sandbox, 256 if quick else 2_048, 128 if quick else 1_024
     ),

@@ -1,8 +1,7 @@
 """`python -m bench.fold`: how fast history is folded, and whether it stays so as it grows.
 
-From a table in memory, as it comes out of a Parquet file, to the state of each function: on one
-core, in CPU time, so that neighbours on the machine count less. Not here: reading the files, which
-polars does at a small part of the cost; the live tuner.
+From the bytes of Parquet files to the state of each function, in CPU time of all threads, so that
+neighbours on the machine count less. Not here: fetching the files; the live tuner.
 """
 
 import argparse
@@ -12,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from archiver.table import write_parquet
+from shared.codec import encode
 from shared.events import (
     Accuracy,
     Execution,
@@ -22,9 +23,11 @@ from shared.events import (
     Profile,
     Start,
 )
+from shared.whole_log import Span
 from tuner.accumulator import Accumulator
-from tuner.columns import read_frame, to_frame, to_row
+from tuner.columns import load_frame, read_functions
 
+COUNTS = (1_000_000, 2_000_000, 9_000_000, 10_000_000)
 _BLOCK = 50_000
 _FUNCTIONS = 200
 _DAY_MS = 86_400_000
@@ -64,18 +67,19 @@ def make_events(count: int) -> Iterator[InvocationProfiled]:
 
 def measure(counts: Sequence[int]) -> list[dict[str, float]]:
     """Fold on and on; the speed between each two counts."""
-    rows = [to_row(f"{n}-0", event) for n, event in enumerate(make_events(_BLOCK))]
-    frame = to_frame(rows)
+    rows = [(f"{n}-0", encode(event)) for n, event in enumerate(make_events(_BLOCK))]
+    content = write_parquet(rows)
     accumulators: dict[str, Accumulator] = {}
     folded, results = 0, []
     for count in counts:
         began, began_at = time.process_time(), folded
         while folded < count:
-            for function_id, facts in read_frame(frame):
+            frame = load_frame(content, Span())
+            for function_id, facts in read_functions(frame):
                 accumulator = accumulators.get(function_id)
                 if accumulator is None:
                     accumulator = accumulators[function_id] = Accumulator()
-                accumulator.add(facts)
+                accumulator.add_all(facts)
             folded += _BLOCK
         seconds = time.process_time() - began
         events = folded - began_at
@@ -86,7 +90,7 @@ def measure(counts: Sequence[int]) -> list[dict[str, float]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the speeds."""
     parser = argparse.ArgumentParser(prog="python -m bench.fold")
-    parser.add_argument("--counts", default="1000000,2000000,9000000,10000000",
+    parser.add_argument("--counts", default=COUNTS,
                         type=lambda text: [int(one) for one in text.split(",")])  # fmt: skip
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

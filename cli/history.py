@@ -3,7 +3,7 @@
 Not here: what is made of it (`tuning`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,15 +12,16 @@ import click
 from cli.command import as_json_option
 from cli.failure import Failure
 from cli.moment import Moment
-from shared.log import Log
+from shared.archive import FolderArchive, open_archive
+from shared.retention import Retention
 from shared.settings import Settings
+from shared.whole_log import WholeLog
 from tuner.history import (
     ArchiveHistory,
     History,
     HistoryError,
-    JoinedHistory,
-    LiveHistory,
     Period,
+    WholeHistory,
 )
 
 Command = Callable[..., Any]
@@ -32,9 +33,12 @@ class Source(NamedTuple):
     history: History
     period: Period
 
-    def read(self) -> Iterable[Any]:
+    def read(self) -> Iterator[Any]:
         """The facts in it."""
-        return self.history.read(self.period)
+        try:
+            yield from self.history.read(self.period)
+        except HistoryError as error:
+            raise Failure(f"{error}.") from error
 
 
 def reads_history(command: Command) -> Command:
@@ -42,9 +46,9 @@ def reads_history(command: Command) -> Command:
     for option in (
         click.option("--since", type=Moment(), default=0, help="From then on: 2h, 7d, a date."),
         click.option("--until", type=Moment(), default=1 << 62, help="Before then."),
-        click.option("--archive", type=click.Path(path_type=Path), help="A folder of Parquet "
-                     "files (date=.../partition=...), read before what is live."),
-        click.option("--no-live", is_flag=True, help="The archive alone."),
+        click.option("--archive", type=click.Path(path_type=Path), help="A copy of the archive in "
+                     "a folder, instead of the archive itself."),
+        click.option("--no-live", is_flag=True, help="The archive alone; no Redis is asked."),
         as_json_option,
     ):  # fmt: skip
         command = option(command)
@@ -53,12 +57,18 @@ def reads_history(command: Command) -> Command:
 
 def open_source(settings: Settings, options: dict[str, Any]) -> Source:
     """The history that the options name."""
-    live = LiveHistory(Log(settings.redis_address, settings.partitions), settings.partitions)
-    history: History = live
-    if options["archive"]:
-        try:
-            archive = ArchiveHistory(options["archive"])
-        except HistoryError as error:
-            raise Failure(f"{error}.") from error
-        history = archive if options["no_live"] else JoinedHistory(archive, live)
+    folder = options["archive"]
+    if folder and not folder.is_dir():
+        raise Failure(f"no archive in {folder}: there is no such folder.")
+    archive = FolderArchive(folder) if folder else open_archive(settings)
+    try:
+        history: History = (
+            ArchiveHistory(archive)
+            if options["no_live"]
+            else WholeHistory(
+                WholeLog(Retention(settings.redis_address), archive), settings.partitions
+            )
+        )
+    except HistoryError as error:
+        raise Failure(f"{error}.") from error
     return Source(history, Period(options["since"], options["until"]))

@@ -37,12 +37,14 @@ PROCESSES = {
     "tuner": "tuner.process",
     "replay": "tuner.replay_schedule",
     "publisher": "publisher.process",
+    "archive": "archiver.process",
     "metrics": "shared.metrics_server",
     "console": "console.process",
     "traces": "traces.process",
 }
 _ERRORS = {
     "local": (("local.child", "LocalError"),),
+    "archive": (("archiver.archiver", "ArchiveDiffersError"),),
     "executor": (("executor.sandbox", "SandboxError"),),
     "tuner": (("tuner.price_lists", "PriceBookError"),),
     "replay": (("tuner.replay_schedule", "ReplayCronError"),),

@@ -6,11 +6,13 @@ from pathlib import Path
 import click
 import msgspec
 
+from cli.archived import search
 from cli.command import Command, as_json_option
 from cli.failure import Failure
 from cli.profile_svg import draw_svg
 from cli.profile_text import draw_text
 from profiler.view import View, make_view
+from shared.archive import Archive, ArchiveUnavailableError, open_archive
 from shared.codec import UndecodableError, decode
 from shared.events import InvocationFinished, InvocationProfiled, InvocationTuned
 from shared.log import Log
@@ -36,14 +38,18 @@ Known = InvocationFinished | InvocationProfiled | InvocationTuned
 def profile(settings: Settings, request_id: str, *, svg: Path | None, as_json: bool) -> None:
     """Show the breakdown of an invocation, what it used, and both over time if it was long.
 
-    The raw readings are read anew where they are still in the log; otherwise the profile that was
-    made of them is shown, which has no curves.
+    The raw readings are read anew where they are in the log or its archive; otherwise the profile
+    that was made of them is shown, which has no curves.
     """
     log = Log(settings.redis_address, settings.partitions)
     event = find(log, settings.partitions, request_id)
+    try:
+        event = event or find_archived(open_archive(settings), request_id)
+    except ArchiveUnavailableError as error:
+        raise Failure(f"It is not in Redis, and {error}.") from error
     if event is None:
         raise Failure(
-            f"No invocation {request_id} in the log. It may still run, or be trimmed: "
+            f"No invocation {request_id} in the log or its archive. It may still run: "
             f"`hearth result {request_id}` looks for its document."
         )
     view = make_view(request_id, event)
@@ -64,6 +70,15 @@ def find(log: Log, partitions: int, request_id: str) -> Known | None:
     return None
 
 
+def find_archived(archive: Archive, request_id: str) -> Known | None:
+    """The same out of the archive. Raises ArchiveUnavailableError."""
+    for payload in search(archive, EXECUTIONS, request_id):
+        event = _read(payload, request_id)
+        if event is not None:
+            return event
+    return None
+
+
 def describe_view(request_id: str, view: View) -> dict[str, object]:
     """Everything the picture shows, in the units of the events."""
     return {
@@ -81,14 +96,19 @@ def describe_view(request_id: str, view: View) -> dict[str, object]:
 def _search(log: Log, stream: Stream, partition: int, request_id: str) -> Iterator[Known]:
     needle = msgspec.json.encode(request_id)  # most entries need no decoding
     for payload in log.newest(stream, partition):
-        if needle not in payload:
-            continue
-        try:
-            event = decode(payload)
-        except UndecodableError:
-            continue
-        if (
-            isinstance(event, InvocationFinished | InvocationProfiled | InvocationTuned)
-            and event.invocation_id == request_id
-        ):
+        event = _read(payload, request_id) if needle in payload else None
+        if event is not None:
             yield event
+
+
+def _read(payload: bytes, request_id: str) -> Known | None:
+    try:
+        event = decode(payload)
+    except UndecodableError:
+        return None
+    if (
+        isinstance(event, InvocationFinished | InvocationProfiled | InvocationTuned)
+        and event.invocation_id == request_id
+    ):
+        return event
+    return None

@@ -4,7 +4,7 @@ Not here: any figure; each command reads a history and prints what the tuner mad
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from cli.failure import Failure
 from cli.history import open_source, reads_history
 from cli.screen import find_width, print_json, print_rows
 from shared.settings import Settings
+from tuner.account import Account
 from tuner.adviser import Adviser, make_adviser
 from tuner.backtest import Outcomes, add_up, backtest
 from tuner.history import HistoryError
@@ -29,6 +30,34 @@ from tuner.report_svg import draw
 from tuner.report_text import write
 
 OBJECTIVES = click.Choice(["cost", "balanced", "speed", "latency"])
+
+
+def fold_source(settings: Settings, options: dict[str, Any]) -> dict[str, Account]:
+    """The accounts of that history, folded here or on the cluster that the options name."""
+    source = open_source(settings, options)
+    if not options["on"]:
+        return fold_all(source.read())
+    if options["archive"]:
+        settings = msgspec.structs.replace(settings, archive_dir=str(options["archive"].absolute()))
+    try:
+        # Dask is imported by those alone who need it.
+        cluster = importlib.import_module("tuner.dask_fold")
+    except ImportError as error:
+        message = 'a cluster is reached with Dask. Run: pip install "hearth[dask]"'
+        raise Failure(message) from error
+    try:
+        workers = cluster.Workers(options["on"], settings)
+        accounts: dict[str, Account] = workers.fold(source.history.find_pieces(), source.period)
+        workers.close()
+    except HistoryError as error:
+        raise Failure(f"{error}.") from error
+    return accounts
+
+
+def runs_on(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that names a cluster."""
+    words = "Fold on a Dask cluster: tcp://host:port of its scheduler."
+    return click.option("--on", metavar="ADDRESS", help=words)(command)
 
 
 def find_adviser(settings: Settings, objective: str | None, price_book: str | None) -> Adviser:
@@ -137,6 +166,7 @@ def summarise(outcomes: Outcomes) -> dict[str, Any]:
 @click.option("--latency-ms-max", type=click.IntRange(0), default=0,
               help="The ceiling of latency.")  # fmt: skip
 @click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
+@runs_on
 @reads_history
 @click.pass_obj
 def replay_command(settings: Settings, /, **options: Any) -> None:
@@ -149,7 +179,7 @@ def replay_command(settings: Settings, /, **options: Any) -> None:
         )
         new = new._replace(policy=policy)
     _check_latency(new.policy)
-    tuned = list(replay(open_source(settings, options).read(), new, old))
+    tuned = list(replay(fold_source(settings, options), new, old))
     print_rows([_round(one) for one in (*tuned, _total_of(tuned))], as_json=options["as_json"])
 
 
@@ -165,6 +195,7 @@ def replay_command(settings: Settings, /, **options: Any) -> None:
 @click.option("--memory", "memory_mb", type=click.IntRange(128, 10_240), help="MB.")
 @click.option("--arch", type=click.Choice(["x86", "arm64"]), help="Lambda's prices of it.")
 @click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
+@runs_on
 @reads_history
 @click.pass_obj
 def whatif_command(settings: Settings, /, **options: Any) -> None:
@@ -177,8 +208,8 @@ def whatif_command(settings: Settings, /, **options: Any) -> None:
     if options["arch"] and not name:
         name = f"lambda-{options['arch']}-{settings.aws_region}"
     then = find_adviser(settings, None, name).book
-    source = open_source(settings, options)
-    rows = list(what_if(source.read(), options["memory_mb"], (now, then)))
+    accounts = fold_source(settings, options)
+    rows = list(what_if(accounts, options["memory_mb"], (now, then)))
     print_rows([_round(one) for one in (*rows, _total_of_what_if(rows))],
                as_json=options["as_json"])  # fmt: skip
 

@@ -14,6 +14,7 @@ from ingest.adopt import Adopter
 from ingest.inspect_queue import Inspector
 from ingest.keep import Keeper
 from ingest.leases import Leases
+from ingest.memory_room import MemoryRoom, RedisFullError
 from ingest.queue import Queue
 from ingest.queue_errors import DEPENDENCIES, QueueUnavailableError
 from ingest.receive import Receiver
@@ -27,6 +28,7 @@ from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.open_inbox import open_inbox
 from shared.redis_inbox import make_consumer_name
+from shared.retention import Retention
 from shared.settings import Settings
 from shared.topology import DEAD, PUBLICATIONS
 
@@ -60,7 +62,10 @@ def build(settings: Settings) -> Ingest:
         open_inbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
     )
     return Ingest(
-        receivers=tuple(Receiver(Taker(desk)) for _ in range(settings.receivers)),
+        receivers=tuple(
+            Receiver(Taker(desk), MemoryRoom(Retention(settings.redis_address)))
+            for _ in range(settings.receivers)
+        ),
         keeper=Keeper(leases, queue, log, settings.visibility_timeout_s),
         settler=Settler(published, queue, log, leases, settings),
         dead_settler=Settler(dead, queue, log, leases, settings),
@@ -140,20 +145,29 @@ def _repeat(step: Callable[[], object], stop: threading.Event) -> None:
     Any other failure is ours: it ends this thread, `stop` ends the others, and the process with
     them, loudly.
     """
-    backoffs = {name: Backoff(STAGE, name) for name in ("redis", *DEPENDENCIES)}
+    backoffs = {name: Backoff(STAGE, name) for name in ("redis", "redis_memory", *DEPENDENCIES)}
     try:
         while not stop.is_set():
+            absent = ""
             try:
                 step()
-            except LogUnavailableError as error:
-                backoffs["redis"].wait(stop, error)
-            except QueueUnavailableError as error:
-                for name, backoff in backoffs.items():
-                    if name != error.dependency:
-                        backoff.reset()
-                backoffs[error.dependency].wait(stop, error)
-            else:
-                for backoff in backoffs.values():
+            except (LogUnavailableError, RedisFullError, QueueUnavailableError) as error:
+                absent, problem = _name_dependency(error), error
+            for name, backoff in backoffs.items():
+                # Without an answer of Redis nothing is known of the others.
+                if absent not in (name, "redis"):
                     backoff.reset()
+            if absent:
+                backoffs[absent].wait(stop, problem)
     finally:
         stop.set()
+
+
+def _name_dependency(error: Exception) -> str:
+    match error:
+        case QueueUnavailableError():
+            return error.dependency
+        case RedisFullError():
+            return "redis_memory"
+        case _:
+            return "redis"

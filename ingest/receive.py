@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from ingest.memory_room import MemoryRoom
 from ingest.queue import BATCH_MAX, Message
 from ingest.take import Taker
 from ingest.turns import Place
@@ -28,12 +29,14 @@ class Receiver:
     """One receiver; one thread owns it."""
 
     taker: Taker
+    memory: MemoryRoom | None = None
     now_s: Callable[[], float] = time.monotonic
 
     def run_once(self, stop: threading.Event) -> int:
         """Receive one batch and have the log take it; returns how many messages it took.
 
-        Raises LogUnavailableError and QueueUnavailableError; call it again and it goes on.
+        Raises LogUnavailableError, QueueUnavailableError and RedisFullError; call it again and it
+        goes on.
         """
         if not self.taker.in_hand and len(self.taker.to_delete) < BATCH_MAX:
             self._receive(stop)
@@ -44,6 +47,8 @@ class Receiver:
         self.taker.hand_back()
 
     def _receive(self, stop: threading.Event) -> None:
+        if self.memory is not None:
+            self.memory.check()
         desk = self.taker.desk
         # A lease that ran out means that SQS takes no extensions, or not in time: whatever is
         # received now would be delivered again too, and use up its receive count.

@@ -94,6 +94,8 @@ def _options(settings: Settings, folder: Path) -> list[str]:
         # loses what was answered (measured: in 5 kills of 30 under load). See `synchronise`.
         "appendfsync": "no",
         "save": "",
+        # What is full refuses to grow, and forgets nothing.
+        "maxmemory": f"{settings.redis_memory_max_mb}mb",
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "warning",

@@ -6,6 +6,7 @@ Not here: what it does (`stage`). `build` is the only place of this stage that m
 import threading
 import time
 
+from publisher.keep_time import KeepTime
 from publisher.results_bucket import ResultsBucket
 from publisher.stage import STAGE, Publisher
 from publisher.writers import Writers
@@ -17,6 +18,7 @@ from shared.log import Log
 from shared.open_inbox import open_inbox
 from shared.pace import Pace
 from shared.redis_inbox import make_consumer_name
+from shared.retention import Retention
 from shared.settings import Settings
 from shared.topology import RECOMMENDATIONS
 
@@ -35,6 +37,7 @@ def build(settings: Settings) -> Publisher:
         writers=Writers(bucket, settings.s3_writers),
         bucket=bucket.name,
         settings=settings,
+        keep_time=KeepTime(Retention(settings.redis_address), settings),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from publisher.document import STATUS, make_document
+from publisher.keep_time import KeepTime
 from publisher.writers import Writers
 from shared import metrics
 from shared.events import (
@@ -65,6 +66,7 @@ class Publisher:
     settings: Settings
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     unannounced: list[Work] = field(default_factory=list)
+    keep_time: KeepTime | None = None
     ungranted: list[tuple[Delivery, MemoryLimitChanged]] = field(default_factory=list)
 
     def run_once(self, block_ms: int) -> int:
@@ -122,7 +124,8 @@ class Publisher:
         if not announced:
             return 0
         results = [_announcement(work) for work in announced]
-        self.log.publish(results, self.settings.result_ttl_s)
+        keep = self.keep_time
+        self.log.publish(results, self.settings.result_ttl_s if keep is None else keep.decide())
         self.unannounced = []
         for work in announced:
             self.writers.write(work, work.key, work.document)

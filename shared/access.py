@@ -51,6 +51,9 @@ def _lead(name: str) -> Grant:
 _ACCEPTED = f"{_ANY}:accepted:*"
 _OFFERS = f"{_ANY}:offer:*"
 _LIMITS = f"{_ANY}:limits"
+_ARCHIVE = f"{_ANY}:archive"
+_MEMORY = Grant(("info",), ())  # how full Redis is
+_WHOLE_LOG = Grant(("hget",), (_ARCHIVE,))  # where the archive ends and live entries begin
 
 USERS: dict[str, tuple[Grant, ...]] = {
     "ingest": (
@@ -59,6 +62,7 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(_SCRIPT, (_ACCEPTED, *_keys(REQUESTS))),
         Grant(("exists", "xlen", "xinfo|groups"), _keys(REQUESTS)),
         Grant(("hget",), (_LIMITS,)),
+        _MEMORY,
     ),
     "executor": (
         *_stage("executor"),
@@ -67,17 +71,32 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("publish", "subscribe", "unsubscribe"), (), (EXECUTORS_CHANNEL,)),
     ),
     "profiler": _stage("profiler"),
-    "tuner": (*_stage("tuner"), _lead("tuner"), Grant(_READ, _keys(PROFILES, MODELS))),
+    "tuner": (
+        *_stage("tuner"),
+        _lead("tuner"),
+        Grant(_READ, _keys(PROFILES, MODELS)),
+        _WHOLE_LOG,
+    ),
     "publisher": (
         *_stage("publisher"),
         Grant((*_SCRIPT, "set"), ("job:*",)),
         Grant((*_SCRIPT, "hget", "hset"), (_LIMITS,)),
         Grant(("publish",), (), ("*",)),  # a message may name any channel in replyTo
+        _MEMORY,
     ),
     "replay": (
         _lead("replay"),
         Grant(_READ, _keys(PROFILES, MODELS)),
         Grant(("xadd",), _keys(MODELS)),
+        _WHOLE_LOG,
+    ),
+    # The only user that may remove entries.
+    "archive": (
+        _lead("archive"),
+        _MEMORY,
+        Grant((*_READ, "xtrim"), _keys(*STREAMS)),
+        Grant(("hget", "hmget", "hset", "hsetnx", "hincrby", "hdel"), (_ARCHIVE,)),
+        Grant(_SCRIPT, (_ARCHIVE, *_keys(*STREAMS))),
     ),
     # People: what `hearth` does besides running processes. It does without CONFIG GET.
     "operator": (
@@ -87,6 +106,7 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("get", "exists"), ("job:*", _ACCEPTED)),
         Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), (), ("result:*",)),
         _lead("replay"),
+        _WHOLE_LOG,
     ),
     "metrics": (Grant((*_READ, "xinfo|consumers"), _keys(*STREAMS)), Grant(("info",), ())),
     "traces": (Grant((*_READ, "xread"), _keys(*STREAMS)),),

@@ -1,4 +1,6 @@
+#!lua flags=allow-oom
 -- Take or keep the lead of one partition of a stage that folds state.
+-- Also in a Redis that is full, for the archiver makes room in it.
 -- KEYS: the active key, the standby key. ARGV: consumer, milliseconds, how many partitions the
 -- consumer's process leads. Returns {1 while `consumer` leads, else 0; milliseconds until the lead
 -- runs out; the fewest partitions that a standby leads, -1 without one}.

@@ -22,6 +22,7 @@ from shared.events import (
 )
 from shared.redis_errors import waiting_for_redis
 from shared.scripts import DIGESTS, TEXTS
+from shared.stretch import name_entry_before, parse_entry_id
 from shared.topology import (
     DEAD,
     REQUESTS,
@@ -63,11 +64,6 @@ class PublishedResult:
     request_id: str
     channels: tuple[str, ...]
     document: bytes
-
-
-def _sortable(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, number = entry_id.partition(b"-")
-    return int(milliseconds), int(number)
 
 
 class Log(Connection):
@@ -228,18 +224,6 @@ class Log(Connection):
         """Give the lead up."""
         self._run("resign", [active_key(stage, partition)], [consumer])
 
-    def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
-        """Events that the stream's group has handled, oldest first: what its state rests on."""
-        for _, payload in self.handled_entries(stream, partition):
-            yield payload
-
-    def handled_entries(self, stream: Stream, partition: int) -> Iterator[tuple[str, bytes]]:
-        """The same with their entry ids."""
-        last, pending = self._position(stream, partition)
-        for entry_id, payload in self.entries(stream, partition, last):
-            if entry_id.encode() not in pending:
-                yield entry_id, payload
-
     def entries(
         self, stream: Stream, partition: int, last: str = "+"
     ) -> Iterator[tuple[str, bytes]]:
@@ -257,24 +241,24 @@ class Log(Connection):
     def unhandled(self, stream: Stream) -> Iterator[bytes]:
         """Events that the stream's group has not acknowledged, in all partitions, oldest first."""
         for partition in range(self._partitions):
-            last, pending = self._position(stream, partition)
+            last, pending = self.position(stream, partition)
             name = key(stream, partition)
-            for entry_id in sorted(pending, key=_sortable):
-                for _, fields in self._range(name, entry_id.decode(), entry_id.decode()):
+            for entry_id in sorted(pending, key=parse_entry_id):
+                for _, fields in self._range(name, entry_id, entry_id):
                     yield fields[b"event"]
             for _, payload in self._entries(stream, partition, f"({last}", "+"):
                 yield payload
 
     def settled_until(self, stream: Stream, partition: int) -> str:
-        """The last entry before which the stream's group has handled everything."""
+        """An entry id up to which the stream's group has handled everything."""
+        last, pending = self.position(stream, partition)
+        # The entry before may be trimmed, so the id is counted and not looked up.
+        return name_entry_before(min(pending, key=parse_entry_id)) if pending else last
+
+    def position(self, stream: Stream, partition: int) -> tuple[str, frozenset[str]]:
+        """The last entry that the stream's group was given, and those it has not acknowledged."""
         last, pending = self._position(stream, partition)
-        if not pending:
-            return str(last)
-        first = min(pending, key=_sortable)
-        before = "0-0"
-        for entry_id, _ in self.entries(stream, partition, f"({first.decode()}"):
-            before = entry_id
-        return before
+        return last, frozenset(entry_id.decode() for entry_id in pending)
 
     @waiting_for_redis
     def last_id(self, stream: Stream, partition: int) -> str:

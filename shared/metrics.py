@@ -203,6 +203,16 @@ DOCUMENTS_UNWRITTEN = Gauge(
     "Results that are announced and not in S3 yet.",
     multiprocess_mode="livesum",
 )
+ARCHIVED = Counter("hearth_archived_entries", "Entries written to the archive.", ["stream"])
+TRIMMED = Counter(
+    "hearth_trimmed_entries", "Entries removed from Redis, archived and handled.", ["stream"]
+)
+ARCHIVE_LAG = Gauge(
+    "hearth_archive_lag_seconds",
+    "Age of the oldest entry that is not archived.",
+    ["stream"],
+    multiprocess_mode="livemax",
+)
 TRACES = Counter(
     "hearth_traces", "Traces of invocations: exported, failed (the receiver refused).", ["outcome"]
 )

@@ -9,6 +9,7 @@ TEXTS = {
     name: (_FOLDER / f"{name}.lua").read_text()
     for name in (
         "accept",
+        "archived",
         "claim",
         "commit",
         "grant",
@@ -18,12 +19,14 @@ TEXTS = {
         "leave",
         "mend",
         "offer",
+        "plan",
         "publish",
         "purge",
         "requeue",
         "requeued",
         "resign",
         "take",
+        "trim",
     )
 }
 DIGESTS = {

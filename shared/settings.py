@@ -44,6 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     local_bind: str = "127.0.0.1"
     local_redis_port: Port = 6390
     local_aws_port: Port = 4566
+    redis_memory_max_mb: Positive = 1_024
     # the log
     partitions: Positive = 1
     attempts_max: Positive = 5
@@ -81,7 +82,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     tuner_latency_ms_max: Annotated[int, Meta(ge=0)] = 0
     price_book: str = "lambda-x86-us-east-1"
     replay_cron: str = "17 3 * * *"
+    # archive
     archive_dir: str = ""
+    s3_archive_bucket: str = ""
+    archive_seconds: Positive = 600
+    archive_rows_max: Positive = 20_000
+    log_keep_seconds: Annotated[int, Meta(ge=0)] = 3_600
     # publisher
     result_ttl_s: Positive = 86_400
     s3_writers: Positive = 8
@@ -145,6 +151,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     def output_bucket(self) -> str:
         """The bucket of results, large outputs and output files."""
         return self.s3_output_bucket or "hearth-output"
+
+    @property
+    def archive_bucket(self) -> str:
+        """The bucket of the archive, under `archive/`."""
+        return self.s3_archive_bucket or self.output_bucket
+
+    @property
+    def archive_folder(self) -> Path | None:
+        """The folder of the archive; None where it is in a bucket."""
+        if self.archive_dir:
+            return Path(self.archive_dir)
+        # The stand-in's buckets end with it: nothing may be trimmed for what lies there.
+        if self.embedded_aws and not self.s3_archive_bucket:
+            return Path(self.state_dir) / "archive"
+        return None
 
     @property
     def worker(self) -> str:

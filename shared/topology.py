@@ -41,6 +41,7 @@ KEY_PATTERNS = (
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
     "{hearth:P}:requeued",
+    "{hearth:P}:archive",
     "{hearth:P}:standby:STAGE",
     "{hearth:P}:limits",
     "{hearth:P}:offer:ENTRY",
@@ -71,6 +72,11 @@ def active_key(stage: str, partition: int) -> str:
 def requeued_key(partition: int) -> str:
     """Which dead letters were put back, and as which entries."""
     return f"{{hearth:{partition}}}:requeued"
+
+
+def archive_key(partition: int) -> str:
+    """How far each stream of the partition is archived."""
+    return f"{{hearth:{partition}}}:archive"
 
 
 def standby_key(stage: str, partition: int) -> str:

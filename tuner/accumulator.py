@@ -6,7 +6,10 @@ byte. Mutable: whoever folds owns it.
 """
 
 from bisect import bisect_left
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+from msgspec.structs import astuple
 
 from tuner import histogram
 from tuner.facts import Facts
@@ -26,22 +29,10 @@ class _Total:
 
     __slots__ = ("billed_ms", "count", "cpu_us", "init_us", "run_us", "runs", "throttled_us")
 
-    def __init__(self) -> None:
-        self.count = self.run_us = self.billed_ms = 0
-        self.cpu_us = self.throttled_us = self.init_us = 0
-        self.runs: dict[int, int] = {}
-
-    def add(self, facts: Facts) -> None:
-        _, _, _, _, _, _, _, _, _, run_us, init_us, cpu_us, throttled_us, _, _, _ = facts
-        self.count += 1
-        self.run_us += run_us
-        self.billed_ms -= -run_us // 1_000
-        self.cpu_us += cpu_us
-        self.throttled_us += throttled_us
-        self.init_us += init_us
-        bucket = bisect_left(BOUNDS_US, run_us, 0, _US_LAST)
-        runs = self.runs
-        runs[bucket] = runs.get(bucket, 0) + 1
+    def __init__(self, sums: Sums = Sums()) -> None:  # noqa: B008 - it is frozen
+        (self.count, self.run_us, self.billed_ms, self.cpu_us, self.throttled_us, self.init_us,
+         runs) = astuple(sums)  # fmt: skip
+        self.runs = defaultdict(int, runs)
 
     def freeze(self) -> Sums:
         return Sums(
@@ -61,7 +52,7 @@ class Accumulator:
     def __init__(self) -> None:
         self._calls = self._colds = self._peaks = self._durations = self._failed_mb = 0
         self._first_ms = self._last_ms = 0
-        self._days: dict[int, tuple[list[int], dict[int, int]]] = {}  # highest peak, counts
+        self._days: dict[int, tuple[list[int], defaultdict[int, int]]] = {}  # highest, counts
         self._inputs = [0] * len(InputSums.__struct_fields__)
         self._sizes: dict[Grant, tuple[_Total, _Total]] = {}  # warm, cold; last seen last
         self._newest: Grant = (0, None, 0)
@@ -69,28 +60,89 @@ class Accumulator:
         self._sandboxes: dict[str, list[int]] = {}  # the fields of a Track; last seen last
         self._evidence: deque[str] = deque(maxlen=EVIDENCE_MAX)
 
+    @classmethod
+    def thaw(cls, state: FunctionState) -> "Accumulator":
+        """Goes on from a state."""
+        made = cls()
+        made._calls, made._colds = state.call_count, state.cold_count
+        made._peaks, made._durations = state.peak_count, state.duration_count
+        made._failed_mb = state.out_of_memory_mb_max
+        made._first_ms, made._last_ms = state.first_at_ms, state.last_at_ms
+        made._days = {
+            day.number: ([day.peak_bytes], defaultdict(int, day.counts)) for day in state.days
+        }
+        made._inputs = list(astuple(state.inputs))
+        for size in state.sizes:
+            grant = (size.memory_mb, size.cpu_quota_us, size.cpu_period_us)
+            totals = (_Total(size.warm), _Total(size.cold))
+            made._sizes[grant] = totals
+            made._newest, made._totals = grant, totals
+        made._sandboxes = {one.sandbox_id: list(astuple(one)[1:]) for one in state.sandboxes}
+        made._evidence.extend(state.evidence_ids)
+        return made
+
     def add(self, facts: Facts) -> None:
         """One more invocation that ran."""
-        # Unpacked once: looking a field up by name costs as much as adding it.
-        (event_id, at_ms, sandbox_id, memory_mb, _, _, is_cold, is_timed, ran_out, _, _, _, _,
-         peak_bytes, baseline_bytes, _) = facts  # fmt: skip
-        if not self._calls:
-            self._first_ms = self._last_ms = at_ms
-        elif at_ms > self._last_ms:
-            self._last_ms = at_ms
-        elif at_ms < self._first_ms:
-            self._first_ms = at_ms
-        self._calls += 1
-        self._colds += is_cold
-        if ran_out and memory_mb > self._failed_mb:
-            self._failed_mb = memory_mb
-        if peak_bytes is not None:
-            self._add_peak(at_ms, peak_bytes)
-        if is_timed:
-            self._add_duration(facts)
-        if sandbox_id and baseline_bytes > 0:
-            self._follow(sandbox_id, baseline_bytes)
-        self._evidence.append(event_id)
+        self.add_all((facts,))
+
+    # One loop with everything at hand: that is what its speed rests on.
+    def add_all(self, history: Iterable[Facts]) -> None:  # noqa: C901
+        """More invocations that ran, in the order of the log."""
+        calls, colds, peaks, durations = self._calls, self._colds, self._peaks, self._durations
+        first_ms, last_ms, day_number = self._first_ms, self._last_ms, -1
+        newest, sandbox_id_before = self._newest, ""
+        warm_and_cold, remember = self._totals, self._evidence.append
+        for (event_id, at_ms, sandbox_id, memory_mb, quota_us, period_us, is_cold, is_timed,
+             ran_out, run_us, init_us, cpu_us, throttled_us, peak_bytes, baseline_bytes,
+             input_bytes) in history:  # fmt: skip
+            if not calls:
+                first_ms = last_ms = at_ms
+            elif at_ms > last_ms:
+                last_ms = at_ms
+            elif at_ms < first_ms:
+                first_ms = at_ms
+            calls += 1
+            colds += is_cold
+            if ran_out and memory_mb > self._failed_mb:
+                self._failed_mb = memory_mb
+            if peak_bytes is not None:
+                peaks += 1
+                if at_ms // DAY_MS != day_number:
+                    day_number = at_ms // DAY_MS
+                    highest, counts = self._find_day(day_number)
+                highest[0] = max(highest[0], peak_bytes)
+                counts[bisect_left(BOUNDS_KIB, -(-peak_bytes // KIBIBYTE), 0, _KIB_LAST)] += 1
+            if is_timed:
+                durations += 1
+                grant = (memory_mb, quota_us, period_us)
+                if grant != newest:
+                    newest, warm_and_cold = grant, self._change_grant(grant)
+                total = warm_and_cold[is_cold]
+                total.count += 1
+                total.run_us += run_us
+                total.billed_ms -= -run_us // 1_000
+                total.cpu_us += cpu_us
+                total.throttled_us += throttled_us
+                total.init_us += init_us
+                total.runs[bisect_left(BOUNDS_US, run_us, 0, _US_LAST)] += 1
+                if input_bytes and peak_bytes is not None and not is_cold:
+                    self._add_input(input_bytes, peak_bytes >> 10, run_us)
+            if sandbox_id and baseline_bytes > 0:
+                if sandbox_id != sandbox_id_before:
+                    sandbox_id_before = sandbox_id
+                    track = self._change_sandbox(sandbox_id, baseline_bytes)
+                track[0] += 1
+                track[3] += baseline_bytes > track[2]
+                track[2] = baseline_bytes
+            remember(event_id)
+        self._calls, self._colds, self._peaks, self._durations = calls, colds, peaks, durations
+        self._first_ms, self._last_ms = first_ms, last_ms
+        self._newest, self._totals = newest, warm_and_cold
+
+    @property
+    def count(self) -> int:
+        """How many were added."""
+        return self._calls
 
     def freeze(self) -> FunctionState:
         """The state so far."""
@@ -120,28 +172,13 @@ class Accumulator:
             evidence_ids=tuple(self._evidence),
         )
 
-    def _add_peak(self, at_ms: int, peak_bytes: int) -> None:
-        self._peaks += 1
-        number = at_ms // DAY_MS
+    def _find_day(self, number: int) -> tuple[list[int], defaultdict[int, int]]:
         day = self._days.get(number)
         if day is None:
-            day = self._days[number] = ([0], {})
-        day[0][0] = max(day[0][0], peak_bytes)
-        bucket = bisect_left(BOUNDS_KIB, -(-peak_bytes // KIBIBYTE), 0, _KIB_LAST)
-        day[1][bucket] = day[1].get(bucket, 0) + 1
+            day = self._days[number] = ([0], defaultdict(int))
+        return day
 
-    def _add_duration(self, facts: Facts) -> None:
-        (_, _, _, memory_mb, quota_us, period_us, is_cold, _, _, run_us, _, _, _, peak_bytes, _,
-         input_bytes) = facts  # fmt: skip
-        self._durations += 1
-        grant = (memory_mb, quota_us, period_us)
-        if grant != self._newest:
-            self._change_grant(grant)
-        self._totals[is_cold].add(facts)
-        if input_bytes and peak_bytes is not None and not is_cold:
-            self._add_input(input_bytes, peak_bytes >> 10, run_us)
-
-    def _change_grant(self, grant: Grant) -> None:
+    def _change_grant(self, grant: Grant) -> tuple[_Total, _Total]:
         """It becomes the one seen last; the least recently seen goes where there are too many."""
         totals = self._sizes.pop(grant, None)
         if totals is None:
@@ -149,7 +186,7 @@ class Accumulator:
             if len(self._sizes) == SIZES_MAX:
                 del self._sizes[next(iter(self._sizes))]
         self._sizes[grant] = totals
-        self._newest, self._totals = grant, totals
+        return totals
 
     def _add_input(self, x: int, peak_kib: int, run_us: int) -> None:
         sums = self._inputs
@@ -164,17 +201,15 @@ class Accumulator:
         sums[8] += x * run_us
         sums[9] = max(sums[9], x)
 
-    def _follow(self, sandbox_id: str, baseline_bytes: int) -> None:
-        fields = self._sandboxes.pop(sandbox_id, None)
-        if fields is None:
-            fields = [1, baseline_bytes, baseline_bytes, 0]
+    def _change_sandbox(self, sandbox_id: str, baseline_bytes: int) -> list[int]:
+        """It becomes the one seen last; the least recently seen goes where there are too many."""
+        track = self._sandboxes.pop(sandbox_id, None)
+        if track is None:
+            track = [0, baseline_bytes, baseline_bytes, 0]
             if len(self._sandboxes) == SANDBOXES_MAX:
                 del self._sandboxes[next(iter(self._sandboxes))]
-        else:
-            fields[0] += 1
-            fields[3] += baseline_bytes > fields[2]
-            fields[2] = baseline_bytes
-        self._sandboxes[sandbox_id] = fields
+        self._sandboxes[sandbox_id] = track
+        return track
 
     def _freeze_days(self) -> histogram.Days:
         newest = max(self._days, default=0)

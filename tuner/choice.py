@@ -3,6 +3,7 @@
 Not here: the floor itself (`floor`), savings, findings and words.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from tuner.curve import (
@@ -100,6 +101,16 @@ def find_step_mb(memory_mb: int) -> int:
     return step_mb
 
 
+@lru_cache(maxsize=1_024)
+def _list_steps(floor_mb: int, last_mb: int) -> tuple[int, ...]:
+    step_mb = find_step_mb(floor_mb)
+    sizes, memory_mb = [floor_mb], (floor_mb // step_mb + 1) * step_mb
+    while memory_mb <= last_mb:
+        sizes.append(memory_mb)
+        memory_mb += find_step_mb(memory_mb)
+    return tuple(sizes)
+
+
 def _score_speed(costs: list[float], runs: list[float]) -> list[float]:
     """The fastest; of those as fast as it the cheapest."""
     worst = max(costs)
@@ -116,11 +127,7 @@ def list_candidates(floor_mb: int, limit_mb: int, curve: Curve) -> list[int]:
     tolerance.
     """
     last_mb = min(max(find_last_useful_mb(curve), floor_mb) * 5 // 4 + STEP_MB, MEMORY_MB_MAX)
-    step_mb = find_step_mb(floor_mb)
-    sizes, memory_mb = {floor_mb}, (floor_mb // step_mb + 1) * step_mb
-    while memory_mb <= last_mb:
-        sizes.add(memory_mb)
-        memory_mb += find_step_mb(memory_mb)
+    sizes = set(_list_steps(floor_mb, last_mb))
     seen = [point.memory_mb for point in curve.points]
     sizes.update(size for size in (*seen, limit_mb) if floor_mb < size <= MEMORY_MB_MAX)
     return sorted(sizes)

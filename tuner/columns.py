@@ -1,135 +1,117 @@
-"""Profiles as columns: the table that the archive holds, and the facts in it.
+"""Rows of the archive as facts: columns are read, not one object for each event.
 
-Not here: where the files lie (`history`). polars is imported only where columns are used: `pip
-install "hearth[columns]"`.
-
-One row is one InvocationProfiled. `order` sorts a function's events as the log had them. Nothing is
-computed here: a column is a field of the event, and the same facts come out as of the event.
+Not here: which files (`history`), how they are written (`archiver.table`). The same facts come out
+as of the events; a test compares. What can be said of a whole column is computed there, by polars.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+import io
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple, cast
 
-from shared.events import Accuracy, InvocationProfiled, Outcome, Start
+import polars as pl
+
+from shared.events import Accuracy, Outcome, Start
+from shared.stretch import parse_entry_id
+from shared.whole_log import Span
+from tuner.bandwidth import MB_PER_CORE, QUOTA_US_MIN
 from tuner.facts import Facts
-from tuner.samples import is_proportional
 
-if TYPE_CHECKING:
-    import polars as pl
-
-# Column -> type in polars' words. What an archive holds besides these is passed over.
-SCHEMA = {
-    "order": "String",  # the entry id in its stream, digits padded so that text sorts as numbers
-    "event_id": "String",
-    "invocation_id": "String",
-    "occurred_at_ms": "Int64",
-    "function_id": "String",
-    "outcome": "String",
-    "start": "String",
-    "sandbox_id": "String",
-    "memory_mb": "Int64",  # null: it never ran
-    "timeout_ms": "Int64",
-    "cpu_quota_us": "Int64",  # null: the CPU was not limited
-    "cpu_period_us": "Int64",
-    "queued_us": "Int64",
-    "code_us": "Int64",
-    "sandbox_us": "Int64",
-    "init_us": "Int64",
-    "run_us": "Int64",
-    "input_bytes": "Int64",
-    "cpu_user_us": "Int64",  # null: not measured
-    "cpu_system_us": "Int64",
-    "throttled_us": "Int64",
-    "memory_peak_bytes": "Int64",
-    "memory_baseline_bytes": "Int64",
-    "memory_accuracy": "String",
-    "oom_kills": "Int64",
-}
-
-_WANTED = (
-    "function_id", "event_id", "occurred_at_ms", "sandbox_id", "memory_mb", "cpu_quota_us",
-    "cpu_period_us", "start", "outcome", "run_us", "init_us", "cpu_user_us", "cpu_system_us",
-    "throttled_us", "memory_peak_bytes", "memory_baseline_bytes", "memory_accuracy", "oom_kills",
-    "input_bytes",
+_FIELDS = (
+    "event_id", "occurred_at_ms", "sandbox_id", "memory_mb", "cpu_quota_us", "cpu_period_us",
+    "start", "outcome", "run_us", "init_us", "cpu_user_us", "cpu_system_us", "throttled_us",
+    "memory_peak_bytes", "memory_baseline_bytes", "memory_accuracy", "oom_kills", "input_bytes",
 )  # fmt: skip
+_PLACE = ("entry_ms", "entry_number", "entry_id")
+_AUTO = ("memory_auto", "event")
 
 
-def to_row(order: str, event: InvocationProfiled) -> dict[str, Any]:
-    """The row of an event; `order` is its entry id."""
-    execution, profile, phases = event.execution, event.profile, event.execution.phases
-    limits, missing = execution.limits, frozenset(profile.missing)
-    milliseconds, _, number = order.partition("-")
-    return {
-        "order": f"{int(milliseconds or 0):016d}-{int(number or 0):08d}",
-        "event_id": event.event_id,
-        "invocation_id": event.invocation_id,
-        "occurred_at_ms": event.occurred_at_ms,
-        "function_id": execution.function_id,
-        "outcome": execution.outcome.value,
-        "start": execution.start.value,
-        "sandbox_id": execution.sandbox_id,
-        "memory_mb": limits.memory_mb if limits else None,
-        "timeout_ms": limits.timeout_ms if limits else None,
-        "cpu_quota_us": limits.cpu_quota_us if limits else None,
-        "cpu_period_us": limits.cpu_period_us if limits else None,
-        "queued_us": phases.queued_us,
-        "code_us": phases.code_us,
-        "sandbox_us": phases.sandbox_us,
-        "init_us": phases.init_us,
-        "run_us": phases.run_us,
-        "input_bytes": execution.input_bytes,
-        "cpu_user_us": None if "cpu_user_us" in missing else profile.cpu_user_us,
-        "cpu_system_us": None if "cpu_system_us" in missing else profile.cpu_system_us,
-        "throttled_us": profile.throttled_us,
-        "memory_peak_bytes": profile.memory_peak_bytes,
-        "memory_baseline_bytes": profile.memory_baseline_bytes,
-        "memory_accuracy": profile.memory_accuracy.value,
-        "oom_kills": profile.oom_kills,
-    }
+class Row(NamedTuple):
+    """One invocation that ran, with its place in the log."""
+
+    entry_id: str
+    function_id: str
+    event: str | None  # its JSON, where the function takes the tuner's limit
+    facts: Facts
 
 
-def to_frame(rows: Iterable[dict[str, Any]]) -> "pl.DataFrame":
-    """The table of some rows, with the types of SCHEMA."""
-    import polars as pl  # noqa: PLC0415
+def load_frame(content: bytes, span: Span, *, with_events: bool = False) -> pl.DataFrame:
+    """The columns of a file, of the rows that lie in a span."""
+    columns = ["function_id", *_PLACE, *_FIELDS, *(_AUTO if with_events else ())]
+    frame = pl.read_parquet(io.BytesIO(content), columns=columns, hive_partitioning=False)
+    return frame.filter(_comes_after(span.after) & ~_comes_after(span.until))
 
-    schema = {name: getattr(pl, kind) for name, kind in SCHEMA.items()}
-    return pl.DataFrame(list(rows), schema=schema)
 
-
-def read_frame(frame: "pl.DataFrame") -> Iterator[tuple[str, Facts]]:
+def read_frame(frame: pl.DataFrame) -> Iterator[tuple[str, Facts]]:
     """Function and facts of each invocation that ran, in the order of the rows."""
-    import polars as pl  # noqa: PLC0415
+    rows = _select_ran(frame).select("function_id", *_make_facts()).iter_rows()
+    make = Facts._make
+    for row in rows:
+        yield row[0], make(row[1:])
 
-    ran = frame.filter(
+
+def read_functions(frame: pl.DataFrame) -> Iterator[tuple[str, Iterator[Facts]]]:
+    """Each function with its facts, in their order: one function after another is faster to fold.
+
+    Each is to be read to its end before the next.
+    """
+    ran = _select_ran(frame).sort("function_id", maintain_order=True)
+    rows = cast("Iterator[Facts]", ran.select(*_make_facts()).iter_rows())  # tuples are enough
+    runs = ran.get_column("function_id").rle().struct
+    lengths, names = runs.field("len").to_list(), runs.field("value").to_list()
+    for function_id, length in zip(names, lengths, strict=True):
+        yield function_id, islice(rows, length)
+
+
+def read_rows(frame: pl.DataFrame) -> Iterator[Row]:
+    """The same with entry id and, of functions that take the tuner's limit, the whole event."""
+    event = pl.when(pl.col("memory_auto")).then(pl.col("event"))
+    chosen = _select_ran(frame).select("entry_id", "function_id", event, *_make_facts())
+    for row in chosen.iter_rows():
+        yield Row(row[0], row[1], row[2], Facts._make(row[3:]))
+
+
+def _comes_after(entry_id: str) -> pl.Expr:
+    milliseconds, number = parse_entry_id(entry_id)
+    ms, within = pl.col("entry_ms"), pl.col("entry_number")
+    return (ms > milliseconds) | ((ms == milliseconds) & (within > number))
+
+
+def _select_ran(frame: pl.DataFrame) -> pl.DataFrame:
+    """As `facts.has_run`."""
+    return frame.filter(
         pl.col("memory_mb").is_not_null()
         & (pl.col("start") != Start.NONE.value)
         & (pl.col("outcome") != Outcome.REJECTED.value)
     )
-    for row in ran.select(_WANTED).iter_rows():
-        yield row[0], _read_row(row)
 
 
-def _read_row(row: tuple[Any, ...]) -> Facts:
-    (_, event_id, at_ms, sandbox_id, memory_mb, quota_us, period_us, start, outcome, run_us,
-     init_us, user_us, system_us, throttled_us, peak_bytes, baseline_bytes, accuracy, oom_kills,
-     input_bytes) = row  # fmt: skip
-    succeeded = outcome == "succeeded" and run_us > 0
-    knows_cpu = user_us is not None and system_us is not None
-    return Facts(
-        event_id,
-        at_ms,
-        sandbox_id,
-        memory_mb,
-        quota_us,
-        period_us,
-        start == "cold",
-        succeeded and (knows_cpu or not is_proportional(memory_mb, quota_us, period_us)),
-        outcome == "out_of_memory" or oom_kills > 0,
-        run_us,
-        init_us,
-        user_us + system_us if knows_cpu else 0,
-        throttled_us,
-        None if accuracy == Accuracy.NONE.value else peak_bytes,
-        baseline_bytes,
-        input_bytes,
+def _make_facts() -> tuple[Any, ...]:
+    """As `facts.read_facts`, field by field in the order of `Facts`."""
+    quota, period = pl.col("cpu_quota_us"), pl.col("cpu_period_us")
+    share = pl.max_horizontal(pl.col("memory_mb") * period // MB_PER_CORE, pl.lit(QUOTA_US_MIN))
+    is_proportional = quota.is_not_null() & (period > 0) & ((quota - share).abs() <= 1)
+    succeeded = (pl.col("outcome") == Outcome.SUCCEEDED.value) & (pl.col("run_us") > 0)
+    cpu = pl.col("cpu_user_us") + pl.col("cpu_system_us")  # null where one of them is not known
+    out_of_memory = pl.col("outcome") == Outcome.OUT_OF_MEMORY.value
+    is_measured = pl.col("memory_accuracy") != Accuracy.NONE.value
+    return (
+        "event_id",
+        "occurred_at_ms",
+        "sandbox_id",
+        "memory_mb",
+        "cpu_quota_us",
+        "cpu_period_us",
+        (pl.col("start") == Start.COLD.value).alias("is_cold"),
+        (succeeded & (cpu.is_not_null() | ~is_proportional.fill_null(value=False))).alias(
+            "is_timed"
+        ),
+        (out_of_memory | (pl.col("oom_kills") > 0)).alias("ran_out_of_memory"),
+        "run_us",
+        "init_us",
+        cpu.fill_null(0).alias("cpu_us"),
+        "throttled_us",
+        pl.when(is_measured).then(pl.col("memory_peak_bytes")).alias("peak_bytes"),
+        "memory_baseline_bytes",
+        "input_bytes",
     )

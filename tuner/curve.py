@@ -13,7 +13,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from shared.events import Limits
-from tuner.anatomy import Anatomy, dissect, find_unstalled_mb, predict_us
+from tuner.anatomy import Anatomy, dissect, find_unstalled_mb
+from tuner.anatomy import predict_us as compute_us
 from tuner.knee import logarithm
 from tuner.samples import SizeSamples, Sums, estimate_run_percentile_us, is_proportional
 
@@ -21,6 +22,12 @@ _RUNS_MIN = 5  # fewer do not correct a size of which there are more
 # What predictions missed by on the measured functions, half of them by less (`docs/tuning.md`).
 _MODEL_ERROR = 0.07
 _FEW_RUNS_ERROR = 0.10
+
+
+@lru_cache(maxsize=16_384)  # an event changes one anatomy of a function; each is asked many sizes
+def predict_us(anatomy: Anatomy, memory_mb: int) -> float:
+    """As `anatomy.predict_us`."""
+    return compute_us(anatomy, memory_mb)
 
 
 class Spread(NamedTuple):
@@ -87,7 +94,10 @@ def predict_interval_us(curve: Curve, memory_mb: int) -> tuple[int, int]:
 
 def is_measured(curve: Curve, memory_mb: int) -> bool:
     """Whether the function really ran at this size, or its CPU does not depend on it."""
-    return any(point.memory_mb == memory_mb or not point.period_us for point in curve.points)
+    for point in curve.points:  # noqa: SIM110 - asked for every candidate of every event
+        if point.memory_mb == memory_mb or not point.period_us:
+            return True
+    return False
 
 
 def find_last_useful_mb(curve: Curve) -> int:
@@ -119,12 +129,17 @@ def _pick(samples: SizeSamples) -> Sums:
     return samples.warm if samples.warm.count else samples.cold
 
 
-@lru_cache(maxsize=4_096)  # an event changes one size of a function, the others stay
 def _dissect(samples: SizeSamples) -> Anatomy:
     sums = _pick(samples)
     period_us = samples.cpu_period_us if _is_proportional(samples) else 0
-    used = (sums.cpu_us / sums.count, sums.throttled_us / sums.count)
-    return dissect(samples.memory_mb, period_us, sums.run_us / sums.count, used)
+    totals = (sums.count, sums.run_us, sums.cpu_us, sums.throttled_us)
+    return _dissect_mean(samples.memory_mb, period_us, totals)
+
+
+@lru_cache(maxsize=4_096)  # an event changes one size of a function, the others stay
+def _dissect_mean(memory_mb: int, period_us: int, totals: tuple[int, int, int, int]) -> Anatomy:
+    count, run_us, cpu_us, throttled_us = totals
+    return dissect(memory_mb, period_us, run_us / count, (cpu_us / count, throttled_us / count))
 
 
 def _is_proportional(samples: SizeSamples) -> bool:

@@ -1,27 +1,24 @@
-"""History: where the facts of past invocations are read from, live or archived.
+"""History: where the facts of past invocations are read from, live and archived, as one.
 
-Not here: what is made of them (`backtest`, `replay`, `report`).
-
-Every history gives the facts of a function in the order of the log. The archive lies in folders
-`date=YYYY-MM-DD/partition=N/*.parquet` (Hive's style, read as it lies by Spark, Athena and DuckDB)
-with the columns of `columns.SCHEMA`; the date is that of the entry, in UTC, so that days and the
-order in them are the order of the log.
+Not here: what is made of them (`backtest`, `replay`, `report`); how the two are joined
+(`shared.whole_log`). Every history gives the facts of a function in the order of the log.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
+from shared.archive import Archive, ArchiveUnavailableError
 from shared.codec import UndecodableError, decode
 from shared.events import InvocationProfiled
-from shared.log import Log
+from shared.retention import Entries
+from shared.stretch import parse_entry_id
 from shared.topology import PROFILES
-from tuner.columns import SCHEMA, read_frame
+from shared.whole_log import FOREVER, Archived, Piece, Span, WholeLog, list_places, read_archive
 from tuner.facts import Facts, has_run, read_facts
 
 _FOREVER_MS = 1 << 62
-_LATE_MS = 86_400_000
+_LATE_MS = 14 * 86_400_000  # as long as SQS keeps a message
 
 
 class Period(NamedTuple):
@@ -34,6 +31,14 @@ class Period(NamedTuple):
         """Whether a moment lies in it."""
         return self.since_ms <= at_ms < self.until_ms
 
+    def may_cover(self, first: str, last: str) -> bool:
+        """Whether entries between two hold something of it.
+
+        An entry is as old as its event, or appended later.
+        """
+        begins_ms, ends_ms = parse_entry_id(first)[0] - _LATE_MS, parse_entry_id(last)[0]
+        return begins_ms < self.until_ms and ends_ms >= self.since_ms
+
 
 ALWAYS = Period()
 
@@ -43,102 +48,113 @@ class HistoryError(Exception):
 
 
 class History(Protocol):
-    """Past invocations."""
+    """Past invocations. Raises HistoryError, and LogUnavailableError where some are live."""
+
+    def find_pieces(self) -> Iterator[Piece]:
+        """Files and live entries, in the order of the log; nothing is loaded yet."""
+        ...
 
     def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
         """Function id and facts of each invocation that ran, oldest first in each function."""
         ...
 
 
-class LiveHistory:
-    """What is still in the stream `profiles`. Raises LogUnavailableError."""
+class WholeHistory:
+    """Archive and live."""
 
-    def __init__(self, log: Log, partitions: int, last: Mapping[int, str] | None = None) -> None:
-        """`last`: by partition, the entry to end with; everything where none is named."""
+    def __init__(
+        self, log: WholeLog, partitions: int, ends: Mapping[int, str] | None = None
+    ) -> None:
+        """`ends`: by partition, the entry to end with; everything where none is named."""
         self._log = log
         self._partitions = partitions
-        self._last = last or {}
+        self._ends = ends or {}
 
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
+    def find_pieces(self) -> Iterator[Piece]:
         """See `History`."""
         for partition in range(self._partitions):
-            for _, payload in self._log.entries(
-                PROFILES, partition, self._last.get(partition, "+")
-            ):
-                try:
-                    event = decode(payload)
-                except UndecodableError:
-                    continue  # it was, or will be, buried by the tuner
-                if not isinstance(event, InvocationProfiled) or not has_run(event):
-                    continue
-                if period.covers(event.occurred_at_ms):
-                    yield event.execution.function_id, read_facts(event)
+            span = Span(partition, until=self._ends.get(partition, FOREVER))
+            with _told():
+                yield from self._log.read(PROFILES, span)
+
+    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
+        """See `History`. One stretch at a time is held in memory."""
+        return read_pieces(self.find_pieces(), period)
 
 
 class ArchiveHistory:
-    """Parquet files in Hive-style folders; columns are read, not objects."""
+    """What is archived, alone: no Redis is asked."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises HistoryError where there is no such folder or nothing to read Parquet with."""
-        if not folder.is_dir():
-            message = f"no archive in {folder}. Name the folder that holds date=... folders"
+    def __init__(self, archive: Archive) -> None:
+        """Raises HistoryError where nothing is archived."""
+        with _told():
+            self._partitions = sorted({one.partition for one in list_places(archive, PROFILES)})
+        if not self._partitions:
+            message = "no archive: nothing under _manifest/stream=profiles. Name its folder"
             raise HistoryError(message)
-        try:
-            import polars as pl  # noqa: PLC0415
-        except ImportError as error:
-            message = 'Parquet is read with polars. Run: pip install "hearth[columns]"'
-            raise HistoryError(message) from error
-        self._pl = pl
-        self._folder = folder
+        self._archive = archive
 
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`. One day at a time is held in memory."""
-        pl = self._pl
-        for files in self._list_days(period):
-            frame = pl.read_parquet(files, columns=list(SCHEMA), hive_partitioning=False)
-            in_period = frame.filter(
-                (pl.col("occurred_at_ms") >= period.since_ms)
-                & (pl.col("occurred_at_ms") < period.until_ms)
-            )
-            yield from read_frame(in_period.sort("order"))
-
-    def _list_days(self, period: Period) -> Iterator[list[Path]]:
-        """The files of each day that can hold something of the period, in order."""
-        for folder in sorted(self._folder.glob("date=*")):
-            day = datetime.fromisoformat(folder.name.removeprefix("date=")).replace(tzinfo=UTC)
-            begins_ms = int(day.timestamp() * 1_000)
-            ends_ms = int((day + timedelta(days=1)).timestamp() * 1_000)
-            # An entry is as old as its event, or appended later.
-            if begins_ms - _LATE_MS < period.until_ms and ends_ms > period.since_ms:
-                files = sorted(folder.glob("partition=*/*.parquet"))
-                if files:
-                    yield files
-
-
-class JoinedHistory:
-    """The archive, then what is live and was not archived yet."""
-
-    def __init__(self, earlier: History, later: History) -> None:
-        self._parts = (earlier, later)
-
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
-        """See `History`. What both have is given once."""
-        seen: set[str] = set()
-        earlier, later = self._parts
-        for function_id, facts in earlier.read(period):
-            seen.add(facts.event_id)
-            yield function_id, facts
-        for function_id, facts in later.read(period):
-            if facts.event_id not in seen:
-                yield function_id, facts
-
-
-class ListedHistory:
-    """Facts that are at hand: for tests and for what was read before."""
-
-    def __init__(self, facts: Iterable[tuple[str, Facts]]) -> None:
-        self._facts = list(facts)
-
-    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
+    def find_pieces(self) -> Iterator[Piece]:
         """See `History`."""
-        return (one for one in self._facts if period.covers(one[1].at_ms))
+        for partition in self._partitions:
+            with _told():
+                yield from read_archive(self._archive, PROFILES, Span(partition))
+
+    def read(self, period: Period = ALWAYS) -> Iterator[tuple[str, Facts]]:
+        """See `History`. One stretch at a time is held in memory."""
+        return read_pieces(self.find_pieces(), period)
+
+
+def read_pieces(pieces: Iterable[Piece], period: Period) -> Iterator[tuple[str, Facts]]:
+    """The facts of files and live entries, of a period. Raises HistoryError."""
+    for piece in pieces:
+        with _told():
+            yield from read_piece(piece, period)
+
+
+def read_piece_by_function(piece: Piece) -> Iterator[tuple[str, Iterable[Facts]]]:
+    """All facts of a piece, some of one function together, in their order. Raises HistoryError."""
+    if not isinstance(piece, Archived):
+        for function_id, facts in _read_entries(piece, ALWAYS):
+            yield function_id, (facts,)
+        return
+    from tuner.columns import load_frame, read_functions  # noqa: PLC0415 - as above
+
+    with _told():
+        content = piece.load()
+    yield from read_functions(load_frame(content, piece.span))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ArchiveUnavailableError as error:
+        raise HistoryError(str(error)) from error
+
+
+def read_piece(piece: Piece, period: Period) -> Iterator[tuple[str, Facts]]:
+    """The facts of a stretch or of live entries, of a period."""
+    if not isinstance(piece, Archived):
+        yield from _read_entries(piece, period)
+    elif period.may_cover(piece.place.first, piece.place.last):
+        # polars takes a third of a second to import, and most starts need none of it.
+        from tuner.columns import load_frame, read_frame  # noqa: PLC0415
+
+        found = read_frame(load_frame(piece.load(), piece.span))
+        if period == ALWAYS:
+            yield from found
+        else:
+            yield from (one for one in found if period.covers(one[1].at_ms))
+
+
+def _read_entries(entries: Entries, period: Period) -> Iterator[tuple[str, Facts]]:
+    for _, payload in entries:
+        try:
+            event = decode(payload)
+        except UndecodableError:
+            continue  # it was, or will be, buried by the tuner
+        if not isinstance(event, InvocationProfiled) or not has_run(event):
+            continue
+        if period.covers(event.occurred_at_ms):
+            yield event.execution.function_id, read_facts(event)

@@ -9,18 +9,17 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shared import metrics
+from shared.archive import ArchiveUnavailableError, open_archive
 from shared.backoff import Backoff
-from shared.codec import UndecodableError, decode
 from shared.events import (
     Advice,
     Anything,
     Event,
-    InvocationProfiled,
     InvocationTuned,
     MemoryLimitChanged,
 )
@@ -30,13 +29,14 @@ from shared.logging import log_event
 from shared.open_inbox import StreamInbox, open_inbox
 from shared.pace import Pace
 from shared.redis_inbox import make_consumer_name
+from shared.retention import Retention
 from shared.runner import Stage, run_once
 from shared.settings import Settings
 from shared.topology import MODELS, PROFILES
+from shared.whole_log import WholeLog
 from tuner.adviser import make_adviser
-from tuner.refresh import read_models
+from tuner.restore import restore
 from tuner.stage import Tuner
-from tuner.state import resume
 
 LOG = logging.getLogger(__name__)
 STAGE = "tuner"
@@ -166,7 +166,10 @@ class Leader:
         stage: Stage | None = None
         self._newest_model = ""
         renew_at = 0.0
-        backoff = Backoff(STAGE, "redis")
+        backoffs = {
+            LogUnavailableError: Backoff(STAGE, "redis"),
+            ArchiveUnavailableError: Backoff(STAGE, "s3"),
+        }
         pace = Pace()
         while not stop.is_set() and not inbox.fenced:
             try:
@@ -181,10 +184,10 @@ class Leader:
                         stage = self._make_stage()
                 stage = stage or self._take_over(inbox)
                 count = run_once(stage, inbox, block_ms)
-                backoff.reset()
+                _reset(backoffs.values())
                 time.sleep(pace.decide_pause(count, time.monotonic()))
-            except LogUnavailableError as error:
-                backoff.wait(stop, error)
+            except (LogUnavailableError, ArchiveUnavailableError) as error:
+                backoffs[type(error)].wait(stop, error)
         log_event(LOG, "tuner.lead_ended", partition=self._partition, fenced=inbox.fenced)
         inbox.close()
         if self._counter is not None:
@@ -230,7 +233,12 @@ class Leader:
 def make_counting(settings: Settings, log: Log, partition: int) -> Counting:
     """A tuner that knows what was handled in a partition so far, at the edge."""
     tuner = Tuner(make_adviser(settings))
-    count = restore(tuner, log, partition)
+    retention = Retention(settings.redis_address)
+    try:
+        whole_log = WholeLog(retention, open_archive(settings))
+        count = restore(tuner, log, whole_log, partition)
+    finally:
+        retention.close()
     log_event(LOG, "tuner.restored", partition=partition, event_count=count)
     return Counting(tuner)
 
@@ -240,28 +248,6 @@ def make_stage(settings: Settings, counting: Counting) -> Stage:
     return Stage(STAGE, counting.handle, settings.attempts_max, settings.batch_max, counting.tell)
 
 
-def restore(tuner: Tuner, log: Log, partition: int) -> int:
-    """Go on from the latest models, and fold what was handled after them; how many events."""
-    count = 0
-    models = read_models(log, partition)
-    untils = {name: parse_entry_id(model.until_entry) for name, model in models.items()}
-    for model in models.values():
-        tuner.know(model.function_id, resume(model.state))
-    for entry_id, payload in log.handled_entries(PROFILES, partition):
-        try:
-            event = decode(payload)
-        except UndecodableError:
-            continue  # it was buried when it was handled
-        if not isinstance(event, InvocationProfiled):
-            continue
-        until = untils.get(event.execution.function_id)
-        if until is None or parse_entry_id(entry_id) > until:
-            tuner.restore(event)
-            count += 1
-    return count
-
-
-def parse_entry_id(entry_id: str) -> tuple[int, int]:
-    """The two numbers of an entry id, which sort as the log does."""
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number or 0)
+def _reset(backoffs: Iterable[Backoff]) -> None:
+    for backoff in backoffs:
+        backoff.reset()

@@ -8,17 +8,19 @@ states and not conclusions.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from shared.codec import UndecodableError, decode
 from shared.events import CostModelRefreshed, derive_event_id
 from shared.log import Log
+from shared.stretch import START
 from shared.topology import MODELS, PROFILES, partition_of
 from tuner.accumulator import Accumulator
-from tuner.facts import Facts
-from tuner.history import ArchiveHistory, History, JoinedHistory, LiveHistory
-from tuner.state import FunctionState, resume, save
+from tuner.history import History, read_piece_by_function
+from tuner.state import EMPTY, FunctionState, resume, save
 
+# The model of no function, appended last: everything before its entry is in the models.
+ALL_FUNCTIONS = ""
 _TELL_EVERY = 100_000
 _ENTRY_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
 
@@ -30,27 +32,22 @@ def read_ends(log: Log, partitions: int) -> dict[int, str]:
     return {partition: log.settled_until(PROFILES, partition) for partition in range(partitions)}
 
 
-def open_history(
-    log: Log, partitions: int, archive: ArchiveHistory | None, ends: Mapping[int, str]
-) -> History:
-    """Everything up to the ends."""
-    live = LiveHistory(log, partitions, ends)
-    return live if archive is None else JoinedHistory(archive, live)
+def fold_states(history: History, progress: Progress = lambda _: None) -> dict[str, FunctionState]:
+    """The state of each function; `progress` hears how many events are folded, now and then.
 
-
-def fold_states(
-    history: Iterable[tuple[str, Facts]], progress: Progress = lambda _: None
-) -> dict[str, FunctionState]:
-    """The state of each function; `progress` hears how many events are folded, now and then."""
+    Raises HistoryError.
+    """
     accumulators: dict[str, Accumulator] = {}
-    count = 0
-    for function_id, facts in history:
-        accumulator = accumulators.get(function_id)
-        if accumulator is None:
-            accumulator = accumulators[function_id] = Accumulator()
-        accumulator.add(facts)
-        count += 1
-        if count % _TELL_EVERY == 0:
+    told = count = 0
+    for piece in history.find_pieces():
+        for function_id, facts in read_piece_by_function(piece):
+            accumulator = accumulators.get(function_id)
+            if accumulator is None:
+                accumulator = accumulators[function_id] = Accumulator()
+            accumulator.add_all(facts)
+        count = sum(one.count for one in accumulators.values())
+        if count - told >= _TELL_EVERY:
+            told = count
             progress(count)
     progress(count)
     return {function_id: one.freeze() for function_id, one in accumulators.items()}
@@ -59,28 +56,37 @@ def fold_states(
 def make_models(
     states: Mapping[str, FunctionState], ends: Mapping[int, str], now_ms: int
 ) -> Iterator[tuple[int, CostModelRefreshed]]:
-    """Partition and event of each function. Only partitions that have an end are refreshed."""
+    """Partition and event of each function, then that all are there."""
     for function_id in sorted(states):
         partition = partition_of(function_id, len(ends))
-        state, until = states[function_id], ends[partition]
-        cause = f"{function_id}/{until}/{state.call_count}"
-        yield (
-            partition,
-            CostModelRefreshed(
-                event_id=derive_event_id(cause, "CostModelRefreshed"),
-                invocation_id="",
-                causation_id=until,
-                occurred_at_ms=now_ms,
-                function_id=function_id,
-                until_entry=until,
-                invocation_count=state.call_count,
-                state=save(state),
-            ),
-        )
+        yield partition, _make_model(function_id, states[function_id], ends[partition], now_ms)
+    for partition, until in ends.items():
+        yield partition, _make_model(ALL_FUNCTIONS, EMPTY, until, now_ms)
+
+
+def _make_model(
+    function_id: str, state: FunctionState, until: str, now_ms: int
+) -> CostModelRefreshed:
+    cause = f"{function_id}/{until}/{state.call_count}"
+    return CostModelRefreshed(
+        event_id=derive_event_id(cause, "CostModelRefreshed"),
+        invocation_id="",
+        causation_id=until,
+        occurred_at_ms=now_ms,
+        function_id=function_id,
+        until_entry=until,
+        invocation_count=state.call_count,
+        state=save(state),
+    )
 
 
 def read_models(log: Log, partition: int) -> dict[str, CostModelRefreshed]:
     """The latest model of each function of a partition that can be gone on from."""
+    return read_refreshed(log, partition)[0]
+
+
+def read_refreshed(log: Log, partition: int) -> tuple[dict[str, CostModelRefreshed], str]:
+    """The same, and the entry of `profiles` up to which there is a model of every function."""
     models: dict[str, CostModelRefreshed] = {}
     for _, payload in log.entries(MODELS, partition):
         try:
@@ -89,7 +95,8 @@ def read_models(log: Log, partition: int) -> dict[str, CostModelRefreshed]:
             continue
         if isinstance(event, CostModelRefreshed) and _is_usable(event):
             models[event.function_id] = event
-    return models
+    whole = models.pop(ALL_FUNCTIONS, None)
+    return models, whole.until_entry if whole else START
 
 
 def _is_usable(model: CostModelRefreshed) -> bool:

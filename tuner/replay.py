@@ -3,19 +3,19 @@
 Not here: where history comes from (`history`); refreshing the cost models for the running tuner.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from shared.events import Limits
+from tuner.account import Account, Accounts
 from tuner.adviser import ADVISER, Adviser
-from tuner.backtest import read_limits
 from tuner.choice import choose_size
 from tuner.curve import Curve, estimate_curve, predict_run_us
 from tuner.facts import Facts
-from tuner.floor import MEBIBYTE, decide_floor_mb
+from tuner.floor import decide_floor_mb
 from tuner.prices import PriceBook, price_month_usd
 from tuner.savings import estimate_billed_us
-from tuner.state import EMPTY, FunctionState, apply_facts
+from tuner.state import FunctionState
 
 
 class Tuned(NamedTuple):
@@ -32,47 +32,18 @@ class Tuned(NamedTuple):
     short: int  # invocations that would have run out of memory at `new_mb`
 
 
-class Account(NamedTuple):
-    """What the bill of a function is made of. `peaks` are in bytes."""
-
-    state: FunctionState
-    limits: Limits
-    as_run: dict[int, tuple[int, int]]  # size -> invocations, billed ms
-    peaks: tuple[int, ...]
-
-
 def fold_all(history: Iterable[tuple[str, Facts]]) -> dict[str, Account]:
     """What is needed of each function."""
-    states: dict[str, FunctionState] = {}
-    limits: dict[str, Limits] = {}
-    as_run: dict[str, dict[int, tuple[int, int]]] = {}
-    peaks: dict[str, list[int]] = {}
-    for function_id, facts in history:
-        states[function_id] = apply_facts(states.get(function_id, EMPTY), facts)
-        limits[function_id] = read_limits(facts)
-        sizes = as_run.setdefault(function_id, {})
-        count, billed_ms = sizes.get(facts.memory_mb, (0, 0))
-        init_us = facts.init_us if facts.is_cold else 0
-        billed_ms -= -(facts.run_us + init_us) // 1_000
-        sizes[facts.memory_mb] = (count + 1, billed_ms)
-        if facts.peak_bytes is not None:
-            peaks.setdefault(function_id, []).append(facts.peak_bytes)
-    return {
-        function_id: Account(
-            states[function_id],
-            limits[function_id],
-            as_run[function_id],
-            tuple(peaks.get(function_id, ())),
-        )
-        for function_id in sorted(states)
-    }
+    accounts = Accounts()
+    accounts.add(history)
+    return accounts.freeze()
 
 
 def replay(
-    history: Iterable[tuple[str, Facts]], new: Adviser, old: Adviser = ADVISER
+    accounts: Mapping[str, Account], new: Adviser, old: Adviser = ADVISER
 ) -> Iterator[Tuned]:
     """Each function with both advisers; all bills by the new price book."""
-    for function_id, account in fold_all(history).items():
+    for function_id, account in accounts.items():
         state, limits = account.state, account.limits
         curve = estimate_curve(state.sizes, limits)
         old_mb = advise(state, limits, curve, old)
@@ -86,7 +57,7 @@ def replay(
             as_run_usd=price_as_run_usd(account, new.book),
             old_usd=price_at_usd(account, old_mb, curve, new.book),
             new_usd=price_at_usd(account, new_mb, curve, new.book),
-            short=sum(peak > new_mb * MEBIBYTE for peak in account.peaks),
+            short=account.count_short(new_mb),
         )
 
 
@@ -129,11 +100,11 @@ class WhatIf(NamedTuple):
 
 
 def what_if(
-    history: Iterable[tuple[str, Facts]], memory_mb: int | None, books: tuple[PriceBook, PriceBook]
+    accounts: Mapping[str, Account], memory_mb: int | None, books: tuple[PriceBook, PriceBook]
 ) -> Iterator[WhatIf]:
     """History priced again by the second book and, where one is named, at another size."""
     now, then = books
-    for function_id, account in fold_all(history).items():
+    for function_id, account in accounts.items():
         limits = account.limits
         size = memory_mb or limits.memory_mb
         curve = estimate_curve(account.state.sizes, limits)
@@ -145,5 +116,5 @@ def what_if(
             run_now_us=predict_run_us(curve, limits.memory_mb) if curve else 0,
             as_run_usd=price_as_run_usd(account, now),
             what_if_usd=price_at_usd(account, size, curve, then),
-            short=sum(peak > size * MEBIBYTE for peak in account.peaks),
+            short=account.count_short(size),
         )

@@ -8,19 +8,21 @@ is told; the next one begins anew, since nothing was changed.
 import logging
 import threading
 import time
-from pathlib import Path
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from shared import metrics
+from shared.archive import open_archive
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
 from shared.redis_inbox import make_consumer_name
+from shared.retention import Retention
 from shared.settings import Settings
-from tuner.history import ArchiveHistory, HistoryError
-from tuner.refresh import Progress, fold_states, make_models, open_history, read_ends
+from shared.whole_log import WholeLog
+from tuner.history import HistoryError, WholeHistory
+from tuner.refresh import Progress, fold_states, make_models, read_ends
 
 LOG = logging.getLogger(__name__)
 STAGE = "replay"
@@ -41,6 +43,7 @@ def refresh(settings: Settings, progress: Progress = lambda _: None) -> int:
     Raises ReplayRunningError, HistoryError or LogUnavailableError.
     """
     log = Log(settings.redis_address, settings.partitions)
+    retention = Retention(settings.redis_address)
     consumer = make_consumer_name(STAGE)
     if not log.lead(STAGE, consumer, _LEAD_MS):
         raise ReplayRunningError("another replay is running: wait for it to end")
@@ -48,10 +51,10 @@ def refresh(settings: Settings, progress: Progress = lambda _: None) -> int:
     keeper = threading.Thread(target=_keep_lead, args=(log, consumer, stopped), daemon=True)
     keeper.start()
     try:
-        archive = ArchiveHistory(Path(settings.archive_dir)) if settings.archive_dir else None
         ends = read_ends(log, settings.partitions)
-        history = open_history(log, settings.partitions, archive, ends)
-        states = fold_states(history.read(), progress)
+        whole_log = WholeLog(retention, open_archive(settings))
+        history = WholeHistory(whole_log, settings.partitions, ends)
+        states = fold_states(history, progress)
         now_ms = time.time_ns() // 1_000_000
         for partition, model in make_models(states, ends, now_ms):
             log.append(model, partition=partition)
@@ -60,6 +63,7 @@ def refresh(settings: Settings, progress: Progress = lambda _: None) -> int:
         keeper.join()
         log.resign(STAGE, consumer)
         log.close()
+        retention.close()
     return len(states)
 
 

@@ -27,6 +27,7 @@ SERVICES = Counter(
     tuner=1,
     publisher=1,
     replay=1,
+    archive=1,
     metrics=1,
     console=1,
 )

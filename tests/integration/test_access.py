@@ -204,7 +204,12 @@ def test_a_user_can_do_nothing_else(guarded: GuardedRedis) -> None:
         admin.xadd(key(stream, 0), {"event": "{}"})
         admin.xgroup_create(key(stream, 0), stream.group, "0")
     readers = {
-        stream: {stream.group, *LOOKERS, *({"replay"} if stream.group == "tuner" else ())}
+        stream: {
+            stream.group,
+            *LOOKERS,
+            "archive",
+            *({"replay"} if stream.group == "tuner" else ()),
+        }
         for stream in STREAMS
     }
     for user in USERS:
@@ -213,7 +218,9 @@ def test_a_user_can_do_nothing_else(guarded: GuardedRedis) -> None:
             name = key(stream, 0)
             assert is_allowed(client, "XADD", name, "*", "event", "{}") == (user in writers(stream))
             assert is_allowed(client, "XRANGE", name, "-", "+") == (user in readers[stream]), name
-            for command in (("DEL", name), ("XTRIM", name, "MAXLEN", 0), ("XDEL", name, "0-1")):
+            trims = is_allowed(client, "XTRIM", name, "MINID", "0-1")
+            assert trims == (user == "archive"), (user, name)
+            for command in (("DEL", name), ("XDEL", name, "0-1")):
                 assert not is_allowed(client, *command), (user, command)
             script = "return redis.call('XADD', KEYS[1], '*', 'event', 'forged')"
             forged = is_allowed(client, "EVAL", script, 1, name)

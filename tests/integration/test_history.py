@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,15 +11,25 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.archiver import Archiver
+from archiver.closing import Rules
+from archiver.table import to_frame
+from archiver.writing import write_stretch
 from cli.main import main
+from shared.archive import FolderArchive
+from shared.codec import encode
 from shared.events import InvocationProfiled
 from shared.log import Log
+from shared.retention import Retention
+from shared.stretch import START, Bounds, find_date
+from shared.topology import PROFILES
+from shared.whole_log import WholeLog
 from tests.fixtures_redis import RedisServer
 from tests.unit.test_tuner import events, make_event
 from tests.unit.test_tuner_fold import make_history
-from tuner.columns import read_frame, to_frame, to_row
+from tuner.columns import read_frame
 from tuner.facts import Facts, has_run, read_facts
-from tuner.history import ArchiveHistory, HistoryError, JoinedHistory, LiveHistory, Period
+from tuner.history import ArchiveHistory, HistoryError, Period, WholeHistory
 from tuner.stage import Tuner
 from tuner.state import EMPTY, FunctionState, apply_facts, save
 
@@ -28,15 +37,17 @@ DAY_MS = 86_400_000
 
 
 def write_archive(folder: Path, history: Iterable[InvocationProfiled]) -> Path:
-    """A folder for a day and a partition, as the archive is laid out."""
-    days: dict[str, list[dict[str, Any]]] = {}
-    for number, event in enumerate(history):
-        date = datetime.fromtimestamp(event.occurred_at_ms / 1_000, UTC).date().isoformat()
-        days.setdefault(date, []).append(to_row(f"{event.occurred_at_ms}-{number}", event))
-    for date, rows in days.items():
-        place = folder / f"date={date}" / "partition=0"
-        place.mkdir(parents=True)
-        to_frame(rows).write_parquet(place / "part-0.parquet")
+    """An archive of a log to which each event was appended when it occurred."""
+    entries = [
+        (f"{max(event.occurred_at_ms, 1)}-{number}", encode(event))
+        for number, event in enumerate(history)
+    ]
+    archive, after = FolderArchive(folder), START
+    for _, group in groupby(entries, key=lambda entry: find_date(entry[0])):
+        stretch = list(group)
+        bounds = Bounds(after, stretch[0][0], stretch[-1][0], len(stretch))
+        write_stretch(archive, (PROFILES, 0), bounds, stretch)
+        after = bounds.last
     return folder
 
 
@@ -55,7 +66,7 @@ def make_ordered(count: int) -> list[InvocationProfiled]:
 @given(history=st.lists(events(), max_size=20))
 def test_columns_hold_the_facts_of_events(history: list[InvocationProfiled]) -> None:
     """What the tuner folds is the same out of a table as out of the events."""
-    rows = [to_row(f"1-{number}", event) for number, event in enumerate(history)]
+    rows = [(f"1-{number}", encode(event)) for number, event in enumerate(history)]
     expected = [
         (event.execution.function_id, read_facts(event)) for event in history if has_run(event)
     ]
@@ -69,10 +80,10 @@ def test_the_archive_gives_the_states_of_the_live_tuner(tmp_path: Path) -> None:
     tuner = Tuner()
     for event in history:
         tuner.restore(event)
-    archive = ArchiveHistory(write_archive(tmp_path / "archive", history))
+    archive = ArchiveHistory(FolderArchive(write_archive(tmp_path / "archive", history)))
     states = fold(archive.read())
 
-    assert len(list((tmp_path / "archive").glob("date=*"))) > 1
+    assert len(list((tmp_path / "archive").glob("stream=profiles/partition=0/date=*"))) > 1
     for function_id, state in states.items():
         assert save(tuner.state_of(function_id)) == state
 
@@ -80,7 +91,7 @@ def test_the_archive_gives_the_states_of_the_live_tuner(tmp_path: Path) -> None:
 def test_a_period_is_a_part(tmp_path: Path) -> None:
     """From the first moment to before the last; days outside are not opened."""
     history = make_ordered(6_000)
-    archive = ArchiveHistory(write_archive(tmp_path / "archive", history))
+    archive = ArchiveHistory(FolderArchive(write_archive(tmp_path / "archive", history)))
     period = Period(DAY_MS // 2, DAY_MS)
     expected = [event.event_id for event in history if period.covers(event.occurred_at_ms)]
 
@@ -90,21 +101,25 @@ def test_a_period_is_a_part(tmp_path: Path) -> None:
 def test_history_that_cannot_be_read(tmp_path: Path) -> None:
     """A folder that is not there is named."""
     with pytest.raises(HistoryError, match="no archive"):
-        ArchiveHistory(tmp_path / "absent")
+        ArchiveHistory(FolderArchive(tmp_path / "absent"))
 
 
 def test_live_and_archived_history_are_one(tmp_path: Path, redis_server: RedisServer) -> None:
     """What is in both is read once; the order is kept."""
     history = make_ordered(300)
-    log = Log(redis_server.url)
-    for event in history[100:]:
+    log, retention = Log(redis_server.url), Retention(redis_server.url)
+    archive = FolderArchive(tmp_path / "archive")
+    for event in history[:200]:
         log.append(event, partition=0)
-    archive = ArchiveHistory(write_archive(tmp_path / "archive", history[:200]))
-    joined = JoinedHistory(archive, LiveHistory(log, 1))
+    archiver = Archiver(retention, archive, 1, Rules(age_ms_max=0), lambda: 1 << 50)
+    assert 200 == archiver.run_once()
+    for event in history[200:]:
+        log.append(event, partition=0)
     expected = [event.event_id for event in history if has_run(event)]
+    whole = WholeHistory(WholeLog(retention, archive), 1)
 
-    assert expected[-200:] == [facts.event_id for _, facts in LiveHistory(log, 1).read()][-200:]
-    assert expected == [facts.event_id for _, facts in joined.read()]
+    assert expected == [facts.event_id for _, facts in whole.read()]
+    retention.close()
     log.close()
 
 

@@ -11,7 +11,9 @@ from cli.profile import profile
 from profiler.stage import handle
 from shared.log import Log
 from shared.settings import Settings
+from shared.topology import EXECUTIONS
 from tests.fixtures_redis import RedisServer
+from tests.integration.archiving import acknowledge, make_archiver
 from tests.unit.test_profile import load, make_finished
 
 
@@ -52,6 +54,24 @@ def test_a_profile_is_enough(settings: Settings) -> None:
     log.append(profiled, partition=0)
 
     assert "req-1 · thumb" in run(settings, "req-1").output
+
+
+def test_what_was_trimmed_is_found_in_the_archive(settings: Settings, tmp_path: Path) -> None:
+    """Raw readings and all, as if it were still in Redis."""
+    settings = msgspec.structs.replace(settings, archive_dir=str(tmp_path))
+    log = Log(settings.redis_address, settings.partitions)
+    event = make_finished(*load("v1/waiting.txt"))
+    for number in range(3):
+        log.append(msgspec.structs.replace(event, invocation_id=f"req-{number}"), partition=0)
+    live = run(settings, "req-1", "--json").output
+    archiver = make_archiver(settings.redis_address, tmp_path)
+    archiver.run_once()
+    acknowledge(settings.redis_address, EXECUTIONS, 3).close()
+    archiver.run_once()
+
+    assert "0-0" == log.last_id(EXECUTIONS, 0)
+    assert live == run(settings, "req-1", "--json").output
+    archiver.retention.close()
 
 
 def test_an_unknown_invocation_is_told(settings: Settings) -> None:

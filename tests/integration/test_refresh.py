@@ -10,19 +10,22 @@ import redis
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from archiver.closing import Rules
+from archiver.process import build
 from cli.main import main
 from shared.log import Log
 from shared.redis_inbox import RedisInbox
 from shared.runner import Stage, run_once
 from shared.settings import Settings
 from shared.topology import MODELS, PROFILES, RECOMMENDATIONS, key
+from shared.whole_log import WholeLog
 from tests.fixtures_redis import RedisServer
-from tests.integration.test_history import make_ordered, write_archive
+from tests.integration.test_history import make_ordered
 from tests.unit.test_tuner import make_event
 from tuner import process
-from tuner.leader import restore
 from tuner.refresh import read_models
 from tuner.replay_schedule import STAGE, ReplayCronError, ReplayRunningError, refresh, run
+from tuner.restore import restore
 from tuner.stage import Tuner
 from tuner.state import save
 
@@ -47,27 +50,30 @@ def test_a_tuner_goes_on_from_refreshed_models(settings: Settings, tmp_path: Pat
     """With the archive, a trimmed stream and later events it knows what it would from zero."""
     history = make_ordered(600)
     log, client = Log(settings.redis_address), redis.Redis.from_url(settings.redis_address)
-    settings = Settings(
-        redis_url=settings.redis_url, archive_dir=str(write_archive(tmp_path / "a", history[:300]))
-    )
+    settings = replace(settings, archive_dir=str(tmp_path / "a"), log_keep_seconds=0)
+    archiver = build(settings)
+    archiver.rules = Rules(age_ms_max=0, keep_ms=0)
     steady = Tuner()
-    for event in history[:300]:
-        steady.restore(event)  # archived and trimmed already
-    for event in history[300:400]:
+    for event in history[:400]:
         log.append(event, partition=0)
-    handle_all(settings, steady, 100)
+    handle_all(settings, steady, 400)
+    assert 800 == archiver.run_once()  # profiles and recommendations
+    assert 0 == client.xlen(key(PROFILES, 0))
     told: list[int] = []
     count = refresh(settings, told.append)
-    client.xtrim(key(PROFILES, 0), maxlen=20)
     for event in history[400:]:
         log.append(event, partition=0)
     handle_all(settings, steady, 200)
+    archiver.run_once()
+    assert 0 == client.xlen(key(PROFILES, 0))
 
     fresh = Tuner()
-    assert 200 == restore(fresh, log, 0)
+    whole_log = WholeLog(archiver.retention, archiver.archive)
+    assert 200 == restore(fresh, log, whole_log, 0)
     assert steady.save() == fresh.save()
     assert count == len(read_models(log, 0))
     assert 400 == told[-1]
+    archiver.retention.close()
     log.close()
 
 
@@ -126,7 +132,7 @@ def test_a_running_tuner_picks_the_models_up(settings: Settings) -> None:
     ((_, fields),) = client.xrevrange(key(RECOMMENDATIONS, 0), count=1)
 
     assert b'"invocation_count":31' in fields[b"event"]
-    assert 2 == client.xlen(key(MODELS, 0))
+    assert 3 == client.xlen(key(MODELS, 0))  # with the one that says that all are there
     log.close()
 
 

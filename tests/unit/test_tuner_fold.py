@@ -3,6 +3,7 @@
 import random
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,15 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.writing import write_stretch
+from shared.archive import FolderArchive
 from shared.codec import encode
 from shared.events import InvocationProfiled, Outcome, Start
+from shared.stretch import START, Bounds
+from shared.topology import PROFILES
 from tests.unit.test_tuner import MIB, events, grant, make_event
 from tuner import histogram
 from tuner.accumulator import Accumulator
 from tuner.facts import has_run, read_facts
 from tuner.histogram import BOUNDS_KIB, DAY_MS, DAYS_MAX
+from tuner.history import ArchiveHistory
 from tuner.inputs import InputSums, add_input, fit_peak, fit_run, merge_inputs
 from tuner.leak import SANDBOXES_MAX, Track, find_leak, follow
+from tuner.refresh import fold_states
 from tuner.samples import BOUNDS_US, Sums, add_run, estimate_run_percentile_us, merge_sums
 from tuner.stage import Tuner
 from tuner.state import EMPTY, apply, apply_facts, fold, resume, save
@@ -183,6 +190,22 @@ def test_the_fold_in_place_is_the_fold(history: list[InvocationProfiled]) -> Non
         assert save(state) == save(accumulator.freeze())
 
 
+@given(history=st.lists(events(), max_size=30), split=st.integers(0, 30))
+def test_the_fold_in_place_goes_on_from_a_state(
+    history: list[InvocationProfiled], split: int
+) -> None:
+    """As if it had folded all of it."""
+    ran = [read_facts(event) for event in history if has_run(event)]
+    whole, first = Accumulator(), Accumulator()
+    for facts in ran:
+        whole.add(facts)
+    first.add_all(ran[:split])
+    resumed = Accumulator.thaw(first.freeze())
+    resumed.add_all(ran[split:])
+
+    assert save(whole.freeze()) == save(resumed.freeze())
+
+
 def make_history(count: int) -> list[InvocationProfiled]:
     """Invocations of forty functions over three weeks, with changes, failures and noise."""
     generator = random.Random(5)
@@ -217,13 +240,26 @@ def make_history(count: int) -> list[InvocationProfiled]:
     return history
 
 
+def archive(folder: Path, history: list[InvocationProfiled]) -> ArchiveHistory:
+    """The history in files of 20,000 rows."""
+    files, after = FolderArchive(folder), START
+    entries = [(f"1-{number}", encode(event)) for number, event in enumerate(history)]
+    for begin in range(0, len(entries), 20_000):
+        stretch = entries[begin : begin + 20_000]
+        bounds = Bounds(after, stretch[0][0], stretch[-1][0], len(stretch))
+        write_stretch(files, (PROFILES, 0), bounds, stretch)
+        after = bounds.last
+    return ArchiveHistory(files)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_hundred_thousand_events() -> None:
-    """Incremental, from zero and saved half way: all states and recommendations to the byte.
+def test_a_hundred_thousand_events(tmp_path: Path) -> None:
+    """Incremental, from zero, saved half way and out of the archive: all of it to the byte.
 
     The tuner that advises on every event and the one that is restored at the last moment give the
-    same advice; so does one that went on from saved states.
+    same advice; so do one that went on from saved states, and one that knows only what the archive
+    holds.
     """
     history = make_history(100_000)
     steady = Tuner()
@@ -250,6 +286,13 @@ def test_a_hundred_thousand_events() -> None:
             resumed.restore(event)
     print(f"folded {2 * len(history) / (time.process_time() - began):,.0f} events a second")
     assert steady.save() == restored.save() == resumed.save()
+
+    archived = Tuner()
+    for function_id, state in fold_states(archive(tmp_path, history)).items():
+        archived.know(function_id, state)
+    assert steady.save() == archived.save()
+    for event in final.values():  # once more, as if it came again
+        assert encode(steady.handle(event)[0]) == encode(archived.handle(event)[0])
 
 
 def test_one_more_event_costs_no_more_late_than_early() -> None:
