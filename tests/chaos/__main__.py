@@ -1,6 +1,7 @@
 """`make chaos KILLS=1000 SECONDS=600`: one long run, its report, and an exit status that counts."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,15 +20,15 @@ def main() -> int:
     parser.add_argument("--invocations", type=int, help="20 for each kill, where not given")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="a file for the whole report")
-    parser.add_argument("--log", type=Path, help="a file for what the processes said")
+    parser.add_argument("--logs", type=Path, help="a folder for what the processes said")
     given = parser.parse_args()
     invocations = given.invocations or given.kills * _INVOCATIONS_EACH_KILL
     with tempfile.TemporaryDirectory(prefix="hearth-chaos-") as folder:
         try:
             report = run(Size(given.seed, given.kills, given.seconds, invocations), Path(folder))
         finally:
-            if given.log is not None:
-                given.log.write_bytes((Path(folder) / "stack.log").read_bytes())
+            if given.logs is not None:
+                shutil.copytree(Path(folder) / "logs", given.logs, dirs_exist_ok=True)
     print(format_text(report))
     if given.json is not None:
         given.json.write_text(format_json(report))

@@ -27,7 +27,8 @@ class Fleet:
         self, folder: Path, settings: Mapping[str, str], *, seed: int = 0, disk_mb: int = 0
     ) -> None:
         self.folder = folder
-        self.log_path = folder / "stack.log"
+        self.logs = folder / "logs"
+        self.logs.mkdir()
         self.state = folder / "state"
         self._mounts = _mount_disks(self.state, disk_mb) if disk_mb else []
         environment = {
@@ -41,7 +42,7 @@ class Fleet:
             "AWS_SECRET_ACCESS_KEY": "local",
             **settings,
         }
-        self.local = Stack(environment, log_path=self.log_path)
+        self.local = Stack(environment, log_path=self.logs / "local.log")
         self.settings = self.local.settings
         self.local.start("local")
         self.local.wait_local()
@@ -74,7 +75,7 @@ class Fleet:
         if self.means.clock:
             clock = self.clocks[stage] = WrongClock(self.folder, stage)
             own |= clock.environment
-        return Stack(own, log_path=self.log_path)
+        return Stack(own, log_path=self.logs / f"{stage}.log")
 
     # -- what can be done to it --------------------------------------------------------------------
 
@@ -102,16 +103,17 @@ class Fleet:
                     continue
                 if process.pid not in self.killed:
                     self.ended_by_itself.append(
-                        f"{stage} ended with {process.returncode}: {self._last_words()}"
+                        f"{stage} ended with {process.returncode}: {self._last_words(stage)}"
                     )
                     stack.start(stage)
                 del stack.processes[place]
                 break
 
-    def _last_words(self) -> str:
-        with self.log_path.open("rb") as log:
-            log.seek(max(self.log_path.stat().st_size - 3_000, 0))
-            return log.read().decode(errors="replace")
+    def _last_words(self, stage: str) -> str:
+        """The end of what its processes said: of a traceback, the line that names the error."""
+        with (self.logs / f"{stage}.log").open("rb") as log:
+            log.seek(max(os.fstat(log.fileno()).st_size - 2_000, 0))
+            return " | ".join(log.read().decode(errors="replace").splitlines()[-4:])
 
     def close(self) -> None:
         """End every process, then what they stood on."""
