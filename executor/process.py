@@ -19,7 +19,8 @@ from shared.backoff import Backoff
 from shared.inbox import Inbox, LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
-from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.open_inbox import open_inbox
+from shared.redis_inbox import make_consumer_name
 from shared.settings import Settings
 from shared.topology import REQUESTS
 
@@ -72,7 +73,7 @@ def raise_descriptors_max() -> None:
 
 def make_inbox(settings: Settings) -> Inbox:
     """Where the executor's requests come from."""
-    return RedisInbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
+    return open_inbox(settings, REQUESTS, make_consumer_name(STAGE), overlapped=True)
 
 
 def build(settings: Settings, factory: SandboxFactory, inbox: Inbox) -> Executor:

@@ -19,7 +19,8 @@ from shared.aws import make_client
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
-from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.open_inbox import open_inbox
+from shared.redis_inbox import make_consumer_name
 from shared.settings import Settings
 from shared.topology import DEAD, PUBLICATIONS
 
@@ -45,7 +46,7 @@ def build(settings: Settings) -> Ingest:
     log = Log(settings.redis_address, settings.partitions)
     leases = Leases(settings.visibility_timeout_s)
     published, dead = (
-        RedisInbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
+        open_inbox(settings, stream, make_consumer_name(STAGE)) for stream in (PUBLICATIONS, DEAD)
     )
     return Ingest(
         receivers=tuple(Receiver(queue, log, leases, settings) for _ in range(settings.receivers)),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from profiler.stage import handle
 from shared import metrics
 from shared.events import Anything, Event, InvocationProfiled
-from shared.redis_inbox import RedisInbox, make_consumer_name
+from shared.open_inbox import open_inbox
+from shared.redis_inbox import make_consumer_name
 from shared.runner import Stage
 from shared.runner import run as run_stage
 from shared.settings import Settings
@@ -27,7 +28,7 @@ def handle_and_count(event: Anything) -> Sequence[Event]:
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Run until `stop`."""
-    inbox = RedisInbox(settings, EXECUTIONS, make_consumer_name("profiler"))
+    inbox = open_inbox(settings, EXECUTIONS, make_consumer_name("profiler"))
     run_stage(
         Stage("profiler", handle_and_count, settings.attempts_max, settings.batch_max), inbox, stop
     )

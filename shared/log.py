@@ -3,6 +3,7 @@
 Not here: receiving and committing (`redis_inbox`).
 """
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import redis
 
+from shared.address import is_cluster, name_node, read_seeds
 from shared.codec import encode
 from shared.events import (
     DeadLettered,
@@ -40,6 +42,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MESSAGE = "message:"
+_UNAVAILABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.BusyLoadingError,
+    redis.OutOfMemoryError,
+    redis.exceptions.RedisClusterException,  # no node of it answers
+    redis.exceptions.ClusterError,  # it does not cover all slots, or a slot is on its way
+    redis.exceptions.MovedError,
+    redis.exceptions.TryAgainError,
+)
 
 
 class Accepted(StrEnum):
@@ -66,8 +79,7 @@ def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
     def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             return call(*args, **kwargs)
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError,
-                redis.BusyLoadingError, redis.OutOfMemoryError) as error:  # fmt: skip
+        except _UNAVAILABLE as error:
             raise LogUnavailableError(f"Redis does not answer: {error}") from error
 
     return guarded
@@ -82,11 +94,28 @@ class Log:
     """The streams and keys of one Redis. Every call raises LogUnavailableError without it."""
 
     def __init__(self, url: str, partitions: int = 1) -> None:
-        self._redis: Any = redis.Redis.from_url(
-            url, protocol=2, socket_connect_timeout=5, socket_timeout=10
-        )
+        self._url = url
         self._partitions = partitions
-        self._scripts = {name: self._redis.register_script(text) for name, text in TEXTS.items()}
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._scripts: dict[str, Any] = {}
+
+    @property
+    def _redis(self) -> Any:  # noqa: ANN401
+        """The client. A cluster's asks for the layout when it is made: not before it is needed."""
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    client = _make_client(self._url)
+                    self._scripts = {
+                        name: client.register_script(text) for name, text in TEXTS.items()
+                    }
+                    self._client = client
+        return self._client
+
+    def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
+        client = self._redis
+        return self._scripts[script](keys=keys, args=args, client=client)
 
     def partition_of(self, function_id: str) -> int:
         """The partition that holds all events of a function."""
@@ -98,9 +127,10 @@ class Log:
     ) -> Accepted:
         """Append the request unless its id is known; remember the SQS message either way."""
         partition = self.partition_of(event.function_id)
-        state = self._scripts["accept"](
-            keys=[accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
-            args=[message_id, receipt, encode(event)],
+        state = self._run(
+            "accept",
+            [accepted_key(event.invocation_id, partition), key(REQUESTS, partition)],
+            [message_id, receipt, encode(event)],
         )
         return Accepted(state.decode())
 
@@ -137,13 +167,17 @@ class Log:
     @_waiting_for_redis
     def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
         """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            for request_id, function_id in requests:
-                mark = accepted_key(request_id, self.partition_of(function_id))
-                pipe.delete(mark)
-                pipe.hset(mark, "state", Accepted.SETTLED.value)
-                pipe.expire(mark, ttl_s)
-            pipe.execute()
+        marks: dict[int, list[str]] = {}
+        for request_id, function_id in requests:
+            partition = self.partition_of(function_id)
+            marks.setdefault(partition, []).append(accepted_key(request_id, partition))
+        for alike in marks.values():  # a transaction is within one slot of a cluster
+            with self._redis.pipeline(transaction=True) as pipe:
+                for mark in alike:
+                    pipe.delete(mark)
+                    pipe.hset(mark, "state", Accepted.SETTLED.value)
+                    pipe.expire(mark, ttl_s)
+                pipe.execute()
 
     @_waiting_for_redis
     def backlog(self, stream: Stream) -> int:
@@ -173,7 +207,8 @@ class Log:
         # By digest: redis-py's registered scripts would cost a round trip more in a pipeline.
         with self._redis.pipeline(transaction=False) as pipe:
             for result in results:
-                pipe.evalsha(
+                pipe.execute_command(  # `evalsha` is closed on a cluster's pipelines
+                    "EVALSHA",
                     DIGESTS["publish"],
                     1,
                     job_key(result.request_id),
@@ -217,13 +252,12 @@ class Log:
     @_waiting_for_redis
     def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
         """Take or keep the lead of a stage of which one consumer may be active."""
-        reply = self._scripts["lead"](keys=[active_key(stage, 0)], args=[consumer, ttl_ms])
-        return bool(reply == 1)
+        return bool(self._run("lead", [active_key(stage, 0)], [consumer, ttl_ms]) == 1)
 
     @_waiting_for_redis
     def resign(self, stage: str, consumer: str) -> None:
         """Give the lead up."""
-        self._scripts["resign"](keys=[active_key(stage, 0)], args=[consumer])
+        self._run("resign", [active_key(stage, 0)], [consumer])
 
     def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
         """Events that the stream's group has handled, oldest first: what its state rests on."""
@@ -310,4 +344,18 @@ class Log:
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        if self._client is not None:
+            self._client.close()
+
+
+def _make_client(url: str) -> Any:  # noqa: ANN401
+    options = {"protocol": 2, "socket_connect_timeout": 5, "socket_timeout": 10}
+    if not is_cluster(url):
+        return redis.Redis.from_url(url, **options)
+    problem: redis.RedisError | None = None
+    for seed in read_seeds(url):
+        try:
+            return redis.RedisCluster.from_url(name_node(url, seed), **options)
+        except (redis.RedisError, OSError) as error:
+            problem = error
+    raise redis.ConnectionError(f"no node of the cluster answers: {problem}")

@@ -18,7 +18,7 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ from shared.wire import CALL_SECONDS, Command, Reply, Wire, check, wait_readable
 
 _SERVER_BLOCK_MS = 1_000  # a read that waits is renewed this often; also how fast a stop is seen
 _RECOVERED_MAX = 10_000
+_SILENCE_SECONDS = 10.0  # a server that leaves a read unanswered for that long is gone
 
 _Place = tuple[int, str]  # partition, entry id
 
@@ -43,20 +44,26 @@ def make_consumer_name(stage: str) -> str:
 
 
 class RedisInbox:
-    """One consumer in the group of a stream, over all its partitions."""
+    """One consumer in the group of a stream, over all its partitions or some of them."""
 
     def __init__(
-        self, settings: Settings, stream: Stream, consumer: str, *, overlapped: bool = False
+        self,
+        settings: Settings,
+        stream: Stream,
+        consumer: str,
+        *,
+        overlapped: bool = False,
+        partitions: Iterable[int] = (),
     ) -> None:
-        url = settings.redis_address
         self.consumer = consumer
         self._stream = stream
         self._stage = self._group = stream.group
-        self._keys = [key(stream, partition) for partition in range(settings.partitions)]
-        self._partition_of = {name.encode(): number for number, name in enumerate(self._keys)}
+        chosen = tuple(partitions) or range(settings.partitions)
+        self._keys = {partition: key(stream, partition) for partition in chosen}
+        self._partition_of = {name.encode(): number for number, name in self._keys.items()}
         self._claim_idle_ms = settings.claim_idle_ms
-        self._reader = Wire(url, consumer)
-        self._writer = Wire(url, consumer) if overlapped else self._reader
+        self._reader = Wire(settings.redis_address, consumer)
+        self._writer = Wire(settings.redis_address, consumer) if overlapped else self._reader
         self._ready: deque[Delivery] = deque()
         self._hand: dict[_Place, Delivery] = {}
         self._unconfirmed: dict[_Place, Command] = {}
@@ -64,7 +71,7 @@ class RedisInbox:
         self._committed_total = metrics.COMMITS.labels(self._stage, "committed")
         self._fenced_total = metrics.COMMITS.labels(self._stage, "fenced")
         self._asked = False
-        self._held_at = self._claim_at = 0.0
+        self._asked_at = self._held_at = self._claim_at = 0.0
 
     # -- the contract -----------------------------------------------------------------------------
 
@@ -86,6 +93,7 @@ class RedisInbox:
                 woken = self._wait(min(left, self._claim_idle_ms / 3000), wake)
                 if self._ready and count_max > 0:
                     return self._take(count_max)
+                self._check_answer()
                 if woken or left <= 0:
                     return []
                 self.hold()
@@ -147,7 +155,7 @@ class RedisInbox:
         self._held_at = now
         if not self._writer.connected:
             return
-        for partition, name in enumerate(self._keys):
+        for partition, name in self._keys.items():
             ids = [entry_id for place, entry_id in self._hand if place == partition]
             if ids:
                 self._writer.queue(
@@ -161,7 +169,7 @@ class RedisInbox:
             self.flush()
             self._disconnect()  # ends the read that may still wait at the server
             self._reader.connect()
-            self._reader.call(*[self._leave(partition) for partition in range(len(self._keys))])
+            self._reader.call(*[self._leave(partition) for partition in self._keys])
         self._disconnect()
 
     def _leave(self, partition: int) -> Command:
@@ -181,17 +189,36 @@ class RedisInbox:
         """Commits that were fenced off since the last flush, as far as Redis has answered."""
         return self._fenced
 
+    @property
+    def descriptors(self) -> set[int]:
+        """What becomes readable when Redis answers; empty while there is no connection."""
+        wires = (self._reader, self._writer)
+        return {wire.fileno() for wire in wires if wire.connected}
+
+    def move(self, url: str) -> None:
+        """The partitions are elsewhere now; what is in hand is kept and goes on there."""
+        self._disconnect()
+        self._reader.url = self._writer.url = url
+
     # -- receiving ---------------------------------------------------------------------------------
 
     def _ask(self, count: int) -> None:
         if self._asked:
             return
         self._asked = True
+        self._asked_at = time.monotonic()
+        # Redis counts for each stream. What comes beyond `count` waits here, where no other
+        # consumer sees it: less than one entry a partition.
+        each = -(-count // len(self._keys))
         self._reader.queue(
-            ("XREADGROUP", "GROUP", self._group, self.consumer, "COUNT", count,
-             "BLOCK", _SERVER_BLOCK_MS, "STREAMS", *self._keys, *[">"] * len(self._keys)),
+            ("XREADGROUP", "GROUP", self._group, self.consumer, "COUNT", each,
+             "BLOCK", _SERVER_BLOCK_MS, "STREAMS", *self._keys.values(), *[">"] * len(self._keys)),
             self._on_read,
         )  # fmt: skip
+
+    def _check_answer(self) -> None:
+        if self._asked and time.monotonic() - self._asked_at > _SILENCE_SECONDS:
+            raise LogUnavailableError(f"Redis left a read unanswered for {_SILENCE_SECONDS:.0f} s")
 
     def _on_read(self, reply: Reply) -> None:
         self._asked = False
@@ -234,7 +261,7 @@ class RedisInbox:
             self._claim_idle(0, _RECOVERED_MAX)
 
     def _claim_idle(self, idle_ms: int, count: int) -> None:
-        for partition, name in enumerate(self._keys):
+        for partition, name in self._keys.items():
             (claimed,) = self._reader.call(
                 ("EVALSHA", DIGESTS["claim"], 1, name, self._group, self.consumer, idle_ms, count)
             )
@@ -265,7 +292,7 @@ class RedisInbox:
         for wire in dict.fromkeys((self._reader, self._writer)):
             wire.connect()
             wire.call(*[("SCRIPT", "LOAD", text) for text in TEXTS.values()])
-        for name in self._keys:
+        for name in self._keys.values():
             self._join(name)
         for place, command in self._unconfirmed.items():
             self._queue_commit(place, command)
@@ -285,7 +312,7 @@ class RedisInbox:
 
     def _recover(self) -> None:
         """Entries that Redis delivered to us and the lost connection swallowed."""
-        for partition, name in enumerate(self._keys):
+        for partition, name in self._keys.items():
             (pending,) = self._reader.call(
                 ("XPENDING", name, self._group, "-", "+", _RECOVERED_MAX, self.consumer)
             )

@@ -26,9 +26,10 @@ Command = tuple[Any, ...]  # str, bytes, int
 _READ_BYTES = 1 << 18
 _CONNECT_SECONDS = 5.0
 CALL_SECONDS = 10.0
-# Redis or its data is not ready: the world's failure, worth waiting for.
+# Redis or its data is not ready, or elsewhere: the world's failure, worth waiting for.
 _TRANSIENT = ("LOADING", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN",
-              "NOSCRIPT", "NOGROUP", "UNKILLABLE", "BUSY", "TRYAGAIN")  # fmt: skip
+              "NOSCRIPT", "NOGROUP", "UNKILLABLE", "BUSY", "TRYAGAIN", "MOVED", "ASK",
+              "UNBLOCKED")  # fmt: skip
 
 
 def check(reply: Reply) -> Reply:
@@ -44,13 +45,9 @@ class Wire:
     """A connection that may be lost and made again; nothing queued survives the loss."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._pool = redis.ConnectionPool.from_url(
-            url,
-            protocol=2,
-            client_name=name,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_CONNECT_SECONDS,
-        )
+        self.url = url  # of the next connection
+        self._name = name
+        self._pool: Any = None
         self._connection: Any = None
         self._socket: Any = None
         self._reader = hiredis.Reader()
@@ -64,6 +61,13 @@ class Wire:
 
     def connect(self) -> None:
         """Connect; raises LogUnavailableError with the address and the cause."""
+        self._pool = redis.ConnectionPool.from_url(
+            self.url,
+            protocol=2,
+            client_name=self._name,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_timeout=_CONNECT_SECONDS,
+        )
         try:
             self._connection = self._pool.get_connection()
         except (redis.RedisError, OSError) as error:

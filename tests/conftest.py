@@ -9,6 +9,7 @@ settings.load_profile("hearth")
 pytest_plugins = [
     "tests.fixtures_aws",
     "tests.fixtures_redis",
+    "tests.fixtures_cluster",
     "tests.fixtures_stack",
     "tests.fixtures_executor",
 ]

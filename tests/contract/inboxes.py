@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 import redis
 
+from shared.address import is_cluster, name_node, read_seeds
 from shared.inbox import Inbox
-from shared.redis_inbox import RedisInbox
+from shared.open_inbox import open_inbox
 from shared.settings import Settings
 from shared.topology import STREAMS, Stream, key
 from tests.fakes.memory_inbox import MemoryInbox, MemoryStreams
@@ -67,13 +68,15 @@ class RedisWorld:
 
     @property
     def client(self) -> Any:
+        if is_cluster(self.url):
+            return redis.RedisCluster.from_url(name_node(self.url, read_seeds(self.url)[0]))
         return redis.Redis.from_url(self.url)
 
     def consumer(self, name: str, stream: Stream) -> Inbox:
         settings = Settings(
             redis_url=self.url, partitions=self.partitions, claim_idle_ms=CLAIM_IDLE_MS
         )
-        return RedisInbox(settings, stream, name, overlapped=self.overlapped)
+        return open_inbox(settings, stream, name, overlapped=self.overlapped)
 
     def append(self, stream: Stream, payload: bytes, partition: int = 0) -> None:
         self.client.xadd(key(stream, partition), {"event": payload})

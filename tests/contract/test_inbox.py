@@ -13,17 +13,22 @@ from shared.inbox import Delivery, Inbox
 from shared.topology import DEAD, PUBLICATIONS, RECOMMENDATIONS
 from tests.contract.inboxes import CLAIM_IDLE_MS, MemoryWorld, RedisWorld, World
 from tests.fakes.memory_inbox import MemoryStreams, make_wake
+from tests.fixtures_cluster import RedisCluster
 from tests.fixtures_redis import RedisServer
 
 
-@pytest.fixture(params=["memory", "redis", "redis-overlapped"])
+@pytest.fixture(params=["memory", "redis", "redis-overlapped", "cluster", "cluster-overlapped"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each implementation in turn."""
     if request.param == "memory":
         yield MemoryWorld(MemoryStreams(partitions=2))
         return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    yield RedisWorld(server.url, overlapped=request.param == "redis-overlapped")
+    server: RedisServer | RedisCluster = request.getfixturevalue(
+        "redis_cluster" if request.param.startswith("cluster") else "redis_server"
+    )
+    world = RedisWorld(server.url, overlapped=request.param.endswith("overlapped"))
+    yield world
+    world.client.close()
 
 
 def result(number: int) -> Event:

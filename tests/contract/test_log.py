@@ -14,18 +14,21 @@ from shared.events import (
 from shared.log import Accepted, Log, PublishedResult
 from shared.topology import DEAD, REQUESTS
 from tests.fakes.memory_log import MemoryLog
+from tests.fixtures_cluster import RedisCluster
 from tests.fixtures_redis import RedisServer
 
 EdgeLog = Log | MemoryLog
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 def log(request: pytest.FixtureRequest) -> Iterator[EdgeLog]:
     """Each implementation in turn."""
     if request.param == "memory":
         yield MemoryLog()
         return
-    server: RedisServer = request.getfixturevalue("redis_server")
+    server: RedisServer | RedisCluster = request.getfixturevalue(
+        "redis_cluster" if request.param == "cluster" else "redis_server"
+    )
     real = Log(server.url)
     yield real
     real.close()
