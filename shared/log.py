@@ -3,6 +3,7 @@
 Not here: receiving and committing (`redis_inbox`).
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -52,7 +53,12 @@ _UNAVAILABLE = (
     redis.exceptions.ClusterError,  # it does not cover all slots, or a slot is on its way
     redis.exceptions.MovedError,
     redis.exceptions.TryAgainError,
+    redis.exceptions.ExecAbortError,  # one of its commands was refused for such a reason
 )
+# States without a class of their own; redis-py puts words of its own before that of Redis. MISCONF:
+# the disk of the append-only file is full.
+_PASSING = re.compile(r"\b(MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|UNKILLABLE)\b")
+_MESSAGE_LIFE_S = 14 * 86_400  # SQS keeps none for longer
 
 
 class Accepted(StrEnum):
@@ -81,6 +87,10 @@ def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
             return call(*args, **kwargs)
         except _UNAVAILABLE as error:
             raise LogUnavailableError(f"Redis does not answer: {error}") from error
+        except redis.ResponseError as error:
+            if not _PASSING.search(str(error)):
+                raise
+            raise LogUnavailableError(f"Redis takes nothing now: {error}") from error
 
     return guarded
 
@@ -220,7 +230,7 @@ class Log:
 
     @_waiting_for_redis
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
-        """Keep something that never became an entry, with the reason."""
+        """Keep a message that never became an entry, with the reason; once for each message id."""
         letter = DeadLettered(
             event_id=invocation_id,
             invocation_id=invocation_id,
@@ -233,7 +243,8 @@ class Log:
             reason=reason[:2_000],
             payload=payload[:180_000],
         )
-        self.append(letter, partition=0)
+        keys = [accepted_key(invocation_id, 0), key(DEAD, 0)]
+        self._run("bury", keys, [encode(letter), _MESSAGE_LIFE_S])
 
     @_waiting_for_redis
     def append(self, event: Event, *, partition: int) -> str:

@@ -7,7 +7,18 @@ _FOLDER = Path(__file__).parent
 
 TEXTS = {
     name: (_FOLDER / f"{name}.lua").read_text()
-    for name in ("accept", "claim", "commit", "grant", "hold", "lead", "leave", "publish", "resign")
+    for name in (
+        "accept",
+        "bury",
+        "claim",
+        "commit",
+        "grant",
+        "hold",
+        "lead",
+        "leave",
+        "publish",
+        "resign",
+    )
 }
 DIGESTS = {
     # Redis names a script by the SHA-1 of its text; nothing is secured by it.

@@ -19,6 +19,7 @@ from tests.chaos.sender import Listener, Sender, retry
 from tests.e2e.client import Client
 
 _SETTLED_SECONDS_MAX = 60
+_TIMES_MAX = 3  # so many times the seconds asked for are waited for
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,13 @@ def _run(size: Size, fleet: Fleet) -> Report:
     began = time.monotonic()
     for part in (listener, sender, saboteur):
         part.start()
+    deadline = began + _TIMES_MAX * size.seconds + _SETTLED_SECONDS_MAX
     while not saboteur.is_done or len(sender.sent) < size.invocations:
+        assert sender.is_alive, "the sender failed"
+        if time.monotonic() > deadline:
+            break  # the verdicts will say what does not come to its end
         time.sleep(0.1)
+    saboteur.stop()
     under_fire_s = time.monotonic() - began
     sender.stop()
     _wait_settled(fleet, client)

@@ -42,6 +42,11 @@ class Sender:
         """Begin."""
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """It has not failed."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Send what was to be sent again, and no more."""
         self._stop.set()
