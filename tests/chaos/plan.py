@@ -59,6 +59,13 @@ def draw_plan(seed: int, kills: int, seconds: float, means: Means) -> tuple[Faul
     return tuple(sorted(faults, key=lambda fault: fault.at_s))
 
 
+def draw_kills(seed: int, kills: int, seconds: float, victim: str) -> tuple[Fault, ...]:
+    """`kills` kills of one victim and nothing else."""
+    chance = random.Random(seed)
+    moments = sorted(chance.uniform(0, seconds) for _ in range(kills))
+    return tuple(Fault(at_s, "kill", victim, 0) for at_s in moments)
+
+
 def _draw_other(chance: random.Random, seconds: float, means: Means) -> Fault:
     at_s = chance.uniform(0, seconds)
     kinds = ["network"] * 6 + ["pause"] * 3 + ["disk"] * means.disk + ["clock"] * means.clock

@@ -12,7 +12,7 @@ from tests.chaos.checker import check
 from tests.chaos.evidence import find_interruptions, gather
 from tests.chaos.fleet import Fleet, can_mount
 from tests.chaos.load import FUNCTIONS, draw_load
-from tests.chaos.plan import draw_plan
+from tests.chaos.plan import draw_kills, draw_plan
 from tests.chaos.report import Report, count_faults, count_poison, find_recoveries, median
 from tests.chaos.saboteur import Saboteur
 from tests.chaos.sender import Listener, Sender, retry
@@ -30,6 +30,7 @@ class Size:
     kills: int
     seconds: float
     invocations: int
+    only: str = ""  # the one kind of victim that is killed; nothing else goes wrong then
 
 
 def run(size: Size, folder: Path) -> Report:
@@ -48,7 +49,10 @@ def _run(size: Size, fleet: Fleet) -> Report:
         client.deploy(name, files)
     listener = Listener(settings.local_redis_port)
     sender = Sender(client, draw_load(size.seed), rate=size.invocations / size.seconds, at_once=300)
-    plan = draw_plan(size.seed, size.kills, size.seconds, fleet.means)
+    if size.only:
+        plan = draw_kills(size.seed, size.kills, size.seconds, size.only)
+    else:
+        plan = draw_plan(size.seed, size.kills, size.seconds, fleet.means)
     saboteur = Saboteur(fleet, plan, size.seed)
     began = time.monotonic()
     for part in (listener, sender, saboteur):
