@@ -28,7 +28,7 @@ OF_AWS = (*OF_REDIS, Mood.HALVE, Mood.THROTTLE, Mood.ERROR, Mood.GARBAGE)
 MADE_UP = (Mood.THROTTLE, Mood.ERROR, Mood.GARBAGE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Weather:
     """The mood of a link for a while."""
 

@@ -6,13 +6,13 @@ Not here: how a fault is done (`saboteur`).
 import random
 from dataclasses import dataclass
 
-from tests.chaos.moods import OF_AWS, OF_REDIS, Mood, Weather
+from tests.chaos.moods import FAIR, OF_AWS, OF_REDIS, Mood, Weather
 
 STAGES = ("ingest", "executor", "profiler", "tuner", "publisher")
 OF_STAGE_AND_AWS = ("ingest", "executor", "publisher")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Fault:
     """One thing that goes wrong at `at_s` of a run, for `seconds`."""
 
@@ -20,7 +20,7 @@ class Fault:
     kind: str  # kill | pause | network | disk | clock
     target: str  # a stage or a server; of a link, both of its ends; of a disk, what lies on it
     seconds: float
-    weather: Weather = Weather()
+    weather: Weather = FAIR
     jump_s: float = 0.0  # of a clock
 
     @property

@@ -5,6 +5,7 @@ Not here: what an invariant is (`checker`).
 
 import json
 import statistics
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 
@@ -41,9 +42,9 @@ def find_recoveries(history: History, injected: list[Injected]) -> list[int]:
     moments = sorted(at_ms for _, at_ms in history.published)
     found = []
     for one in injected:
-        later = next((at_ms for at_ms in moments if at_ms >= one.ended_ms), None)
-        if later is not None:
-            found.append(later - one.ended_ms)
+        place = bisect_left(moments, one.ended_ms)
+        if place < len(moments):
+            found.append(moments[place] - one.ended_ms)
     return found
 
 

@@ -18,8 +18,8 @@ from tests.chaos.saboteur import Saboteur
 from tests.chaos.sender import Listener, Sender, retry
 from tests.e2e.client import Client
 
-_SETTLED_SECONDS_MAX = 60
-_TIMES_MAX = 3  # so many times the seconds asked for are waited for
+_SETTLED_SECONDS_MAX = 120
+_TIMES_MAX = 1.3  # of the seconds asked for; then the load goes on without faults
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _run(size: Size, fleet: Fleet) -> Report:
         part.start()
     deadline = began + _TIMES_MAX * size.seconds + _SETTLED_SECONDS_MAX
     while not saboteur.is_done or len(sender.sent) < size.invocations:
-        assert sender.is_alive, "the sender failed"
+        sender.check()
         if time.monotonic() > deadline:
             break  # the verdicts will say what does not come to its end
         time.sleep(0.1)

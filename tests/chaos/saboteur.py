@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.chaos.fleet import Fleet
 from tests.chaos.moods import FAIR
 from tests.chaos.plan import Fault
 
+_AGAIN_SECONDS = 0.2
 _BALLAST_PIECE = b"\0" * (1 << 20)
 
 
@@ -41,7 +42,6 @@ class Saboteur:
         self._plan = plan
         self._chance = random.Random(seed)
         self.injected: list[Injected] = []
-        self.missed = 0  # faults that found no victim
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -72,11 +72,11 @@ class Saboteur:
                 undo()
                 self.injected.append(Injected(fault, began_ms, _now_ms()))
             if waiting and waiting[0].at_s <= now:
-                fault = waiting.pop(0)
+                fault = heapq.heappop(waiting)
                 began_ms = _now_ms()
                 done = self._do(fault)
-                if done is None:
-                    self.missed += 1
+                if done is None:  # its victim is just being started again: a little later then
+                    heapq.heappush(waiting, replace(fault, at_s=now + _AGAIN_SECONDS))
                 else:
                     place = (now + fault.seconds, len(waiting), fault, began_ms, done)
                     heapq.heappush(under_way, place)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -36,21 +37,24 @@ class Sender:
         self._later: deque[tuple[int, Sending]] = deque()
         self._answers = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._threads = ThreadPoolExecutor(1, "sender")
+        self._running: Future[None] | None = None
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._running = self._threads.submit(self._run)
 
-    @property
-    def is_alive(self) -> bool:
-        """It has not failed."""
-        return self._thread.is_alive()
+    def check(self) -> None:
+        """Raise what ended it, if anything did."""
+        assert self._running is not None
+        if self._running.done():
+            self._running.result()
 
     def stop(self) -> None:
         """Send what was to be sent again, and no more."""
         self._stop.set()
-        self._thread.join()
+        self._threads.shutdown()
+        self.check()
 
     def _run(self) -> None:
         began = time.monotonic()
