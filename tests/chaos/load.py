@@ -43,6 +43,12 @@ _KINDS: dict[str, tuple[float, tuple[str, ...]]] = {
     "no_json": (1.5, ()),
     "no_event": (1.5, ()),
 }
+_WITH: dict[str, dict[str, object]] = {
+    "endless": {"timeoutMs": 500},
+    "missing": {"functionId": "missing", "s3Key": "functions/missing.zip"},
+    "wrong_field": {"timeoutMs": "soon"},
+    "unknown_fields": {"colour": "red", "": {"deep": [[[]]]}, "requestID": "another"},
+}
 POISON = frozenset({"fatal", "endless", "missing", "wrong_field", "unknown_fields",
                     "no_json", "no_event"})  # fmt: skip
 STREAMS = ("requests", "executions", "profiles", "recommendations", "publications")
@@ -105,10 +111,5 @@ def _make(chance: random.Random, number: int, kind: str, again: tuple[int, ...])
         "timeoutMs": 20_000,
         "input": {"nonce": nonce_of(request_id), "seconds": chance.choice((0.05, 0.3, 2.5))},
     }
-    message |= {
-        "endless": {"timeoutMs": 500},
-        "missing": {"functionId": "missing", "s3Key": "functions/missing.zip"},
-        "wrong_field": {"timeoutMs": "soon"},
-        "unknown_fields": {"colour": "red", "": {"deep": [[[]]]}, "requestID": "another"},
-    }.get(kind, {})
+    message |= _WITH.get(kind, {})
     return Sending(request_id, kind, json.dumps(message), again)

@@ -10,7 +10,7 @@ from enum import StrEnum
 class Mood(StrEnum):
     """How a link misbehaves."""
 
-    PASS = "pass"  # noqa: S105 - no password
+    PASS = "pass"
     REFUSE = "refuse"  # connections are reset, old ones and new ones
     RESET = "reset"  # those that are open are reset, once
     SLOW = "slow"  # everything takes a while

@@ -66,12 +66,13 @@ def median(figures: list[int]) -> float:
 
 def format_text(report: Report) -> str:
     """For people."""
+    poison = sum(report.poison.values())
+    p50, longest = report.recovery_p50_ms, report.recovery_max_ms
     lines = [
-        f"seed {report.seed}: {report.invocations} invocations, {report.duplicates} sent again, "
-        f"{sum(report.poison.values())} pieces of poison, {report.kills} kills in "
-        f"{report.under_fire_s:.0f} s ({report.seconds:.0f} s until all was settled)",
-        f"recovery: p50 {report.recovery_p50_ms:.0f} ms, max {report.recovery_max_ms:.0f} ms "
-        "from the end of a fault to the next result",
+        f"seed {report.seed}: {report.kills} kills in {report.under_fire_s:.0f} s",
+        f"{report.invocations} invocations, {report.duplicates} sent again, {poison} with poison",
+        f"all was settled after {report.seconds:.0f} s",
+        f"from the end of a fault to the next result: p50 {p50:.0f} ms, max {longest:.0f} ms",
         f"attempts: {_join(report.attempts)}",
         f"poison: {_join(report.poison)}",
         "",

@@ -1,12 +1,11 @@
 """The checker finds what is wrong: each history here is a good one with one fault."""
 
-import hashlib
 import json
 from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.checker import check
+from tests.chaos.checker import check, md5_of
 from tests.chaos.history import Ended, History, Letter, Stored
 from tests.chaos.load import Sending, nonce_of
 
@@ -21,7 +20,7 @@ def make_document(name: str, of: str | None = None, **fields: object) -> bytes:
 
 
 def make_stored(name: str, document: bytes) -> Stored:
-    return Stored(name, f"results/{name}.json", hashlib.md5(document).hexdigest())
+    return Stored(name, f"results/{name}.json", md5_of(document))
 
 
 def make_good() -> History:

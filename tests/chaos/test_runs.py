@@ -21,7 +21,7 @@ def run_and_tell(size: Size, folder: Path) -> Report:
 
 @pytest.mark.timeout(300)
 def test_sixty_kills_and_whatever_else_goes_wrong(tmp_path: Path) -> None:
-    """Stages and Redis killed and stopped, links cut, disks full, clocks wrong: all promises hold."""
+    """Processes killed and stopped, links cut, disks full, clocks wrong: all promises hold."""
     report = run_and_tell(Size(seed=20_261_124, kills=60, seconds=35, invocations=500), tmp_path)
 
     assert [] == [verdict for verdict in report.verdicts if not verdict.holds]

@@ -23,7 +23,7 @@ class WrongClock:
     def __init__(self, folder: Path, name: str) -> None:
         self._library = folder / "wrong_clock.so"
         if not self._library.exists():
-            command = ["cc", "-O1", "-shared", "-fPIC", "-o", self._library, _SOURCE]
+            command = ["cc", "-O1", "-shared", "-fPIC", "-o", str(self._library), str(_SOURCE)]
             subprocess.run(command, check=True)
         self._file = folder / f"clock-{name}"
         self.set(0)
