@@ -15,7 +15,7 @@ from tests.chaos.moods import FAIR, MADE_UP, Mood, Weather, make_answer, service
 
 _CHUNK_BYTES = 1 << 16
 _HEAD_BYTES_MAX = 1 << 16
-_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.2  # at which a connection notices a change of the weather at the latest
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
