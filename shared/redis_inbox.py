@@ -260,6 +260,11 @@ class RedisInbox:
         if now < self._claim_at or count <= 0 or busy:
             return
         self._claim_at = now + self._claim_idle_ms / 2000
+        # A server that stood still makes everybody look dead: let the living refresh first.
+        self._writer.call(("PING",))
+        if time.monotonic() - now > self._claim_idle_ms / 3000:
+            self._claim_at = time.monotonic() + self._claim_idle_ms * 2 / 3000
+            return
         for partition in self._keys:
             for _ in range(count):
                 claimed = self._claim_idle(partition, self._claim_idle_ms, 1)
