@@ -26,9 +26,12 @@ lint: $(VENV)/ruff # everything of `check` that needs no test
 	$(VENV)/mypy --no-error-summary
 	$(VENV)/lint-imports --no-logo
 	$(VENV)/python scripts/generate_events_doc.py --check
+	$(VENV)/python scripts/generate_acl.py --check
+	$(VENV)/python scripts/generate_cli_doc.py --check
+	$(VENV)/python scripts/generate_dashboard.py --check
 
-check: lint ## the fast inner loop: linters, types, contracts of imports, unit tests
-	$(VENV)/pytest --quiet tests/unit
+check: lint ## the fast inner loop: linters, types, contracts of imports, unit tests, the budget
+	$(VENV)/pytest --quiet tests/unit tests/integration/test_budget.py
 
 test: ## everything, real Redis and real Docker included; installs what is missing
 	@scripts/setup --test

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import executor_call, first_call, measuring, streaming, warm
 from bench.machine import describe_machine
+from bench.peers import comparison
 
 RESULTS = Path(__file__).parent / "results.json"
 Row = Callable[[str, int, bool], dict[str, Any]]  # of sandbox, sandboxes, quick
@@ -30,6 +31,7 @@ ROWS: dict[str, Row] = {
     "measuring": lambda sandbox, _, quick: dict(
         measuring.measure(sandbox, 500 if quick else 2_000)
     ),
+    "peers": lambda sandbox, sandboxes, quick: comparison.measure(sandbox, sandboxes, quick=quick),
     "streaming": lambda sandbox, _, quick: streaming.run(
         sandbox, 256 if quick else 2_048, 128 if quick else 1_024
     ),

@@ -23,21 +23,25 @@ from shared.topology import PUBLICATIONS, REQUESTS, key
 
 _SECONDS_MAX = 120
 HANDLER = "def handler(event, context):\n    return None\n"
-PROCESSES = ("local", "executor", "profiler", "tuner")
+HANDLERS = {
+    "noop": HANDLER,
+    "five_ms": "import time\ndef handler(event, context):\n    time.sleep(0.005)\n",
+}
+PROCESSES = ("local", "profiler", "tuner")
 
 
-def make_request(name: str, bucket: str) -> bytes:
-    """A request for the no-op function, as ingest would append it."""
+def make_request(name: str, bucket: str, function_id: str = "noop") -> bytes:
+    """A request for one of the functions, as ingest would append it."""
     return encode(
         InvocationRequested(
             event_id=derive_event_id(name, "InvocationRequested"),
             invocation_id=name,
             causation_id=name,
             occurred_at_ms=time.time_ns() // 1_000_000,
-            function_id="noop",
+            function_id=function_id,
             runtime=Runtime.PYTHON,
             handler="main.handler",
-            code=Code(bucket=bucket, key="noop.zip"),
+            code=Code(bucket=bucket, key=f"{function_id}.zip"),
             memory_mb=1_769,
             timeout_ms=30_000,
         )
@@ -45,9 +49,13 @@ def make_request(name: str, bucket: str) -> bytes:
 
 
 def start(
-    folder: Path, sandbox: str, sandboxes: int, settings: Mapping[str, str] | None = None
+    folder: Path,
+    sandbox: str,
+    sandboxes: int,
+    settings: Mapping[str, str] | None = None,
+    executor: tuple[str, ...] = ("cli.main", "run", "executor"),
 ) -> Stack:
-    """A stack without ingest, and the no-op function in S3."""
+    """A stack without ingest, and the functions in S3."""
     stack = Stack(
         {
             **local_environment(folder),
@@ -60,13 +68,16 @@ def start(
         log_path=folder / "stack.log",
     )
     stack.start(*PROCESSES)
+    stack.start_program("executor", *executor)
     stack.start_program("publisher", "bench.publisher_without_s3")
     stack.wait_local()
-    archive = folder / "noop.zip"
-    with zipfile.ZipFile(archive, "w") as target:
-        target.writestr("main.py", HANDLER)
     s3 = make_client(stack.settings, "s3")
-    s3.put_object(Bucket=stack.settings.code_bucket, Key="noop.zip", Body=archive.read_bytes())
+    for name, source in HANDLERS.items():
+        archive = folder / f"{name}.zip"
+        with zipfile.ZipFile(archive, "w") as target:
+            target.writestr("main.py", source)
+        body = archive.read_bytes()
+        s3.put_object(Bucket=stack.settings.code_bucket, Key=archive.name, Body=body)
     return stack
 
 
@@ -87,7 +98,7 @@ def measure_latency(stack: Stack, runs: int, tag: str) -> list[float]:
     return times
 
 
-def measure_throughput(stack: Stack, count: int, tag: str) -> float:
+def measure_throughput(stack: Stack, count: int, tag: str, function_id: str = "noop") -> float:
     """Invocations a second, `count` of them queued at once."""
     client: Any = redis.Redis.from_url(stack.settings.redis_address)
     pubsub = client.pubsub()
@@ -95,7 +106,8 @@ def measure_throughput(stack: Stack, count: int, tag: str) -> float:
     pubsub.get_message(timeout=5)
     publications = key(PUBLICATIONS, 0)
     before = client.xlen(publications)
-    payloads = [make_request(f"{tag}-{n}", stack.settings.code_bucket) for n in range(count)]
+    bucket = stack.settings.code_bucket
+    payloads = [make_request(f"{tag}-{n}", bucket, function_id) for n in range(count)]
     began = time.perf_counter()
     for chunk in range(0, count, 500):
         with client.pipeline(transaction=False) as pipe:

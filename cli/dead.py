@@ -1,12 +1,10 @@
 """`hearth dead`: what no stage could take, looked at and put back."""
 
 import json
-from collections.abc import Iterator
 
 import click
 
-from shared.codec import UndecodableError, decode
-from shared.events import DeadLettered
+from shared.dead_letters import Letter, NeverAnEntryError, put_back, read_letters
 from shared.log import Log
 from shared.settings import Settings
 
@@ -16,21 +14,10 @@ def dead() -> None:
     """Nothing by itself."""
 
 
-def _letters(log: Log, settings: Settings) -> Iterator[tuple[int, str, DeadLettered]]:
-    for partition in range(settings.partitions):
-        for entry_id, payload in log.dead_letters(partition):
-            try:
-                letter = decode(payload)
-            except UndecodableError:
-                continue
-            if isinstance(letter, DeadLettered):
-                yield partition, entry_id, letter
-
-
-def _find(log: Log, settings: Settings, entry_id: str) -> tuple[int, DeadLettered]:
-    for partition, candidate, letter in _letters(log, settings):
-        if candidate == entry_id:
-            return partition, letter
+def _find(log: Log, settings: Settings, entry_id: str) -> Letter:
+    for letter in read_letters(log, settings.partitions):
+        if letter.entry_id == entry_id:
+            return letter
     raise click.ClickException(
         f"No dead letter {entry_id}. `hearth dead list` shows what there is."
     )
@@ -42,7 +29,7 @@ def _find(log: Log, settings: Settings, entry_id: str) -> tuple[int, DeadLettere
 def list_letters(settings: Settings, *, as_json: bool) -> None:
     """One line for each dead letter, oldest first."""
     log = Log(settings.redis_address, settings.partitions)
-    for _, entry_id, letter in _letters(log, settings):
+    for _, entry_id, letter in read_letters(log, settings.partitions):
         if as_json:
             row = {
                 "id": entry_id,
@@ -63,7 +50,7 @@ def list_letters(settings: Settings, *, as_json: bool) -> None:
 def show(settings: Settings, entry_id: str) -> None:
     """The reason in full and the bytes as they were."""
     log = Log(settings.redis_address, settings.partitions)
-    _, letter = _find(log, settings, entry_id)
+    letter = _find(log, settings, entry_id).event
     click.echo(letter.reason)
     click.echo(letter.payload.decode(errors="replace"))
 
@@ -74,9 +61,7 @@ def show(settings: Settings, entry_id: str) -> None:
 def requeue(settings: Settings, entry_id: str) -> None:
     """Append the entry to its stream again, once what stopped it is mended."""
     log = Log(settings.redis_address, settings.partitions)
-    partition, letter = _find(log, settings, entry_id)
-    if not letter.stream:
-        raise click.ClickException(
-            "This was an SQS message and never an entry: send the message again, mended."
-        )
-    click.echo(log.append_again(letter.stream, partition, letter.payload))
+    try:
+        click.echo(put_back(log, _find(log, settings, entry_id)))
+    except NeverAnEntryError as error:
+        raise click.ClickException(str(error)) from error

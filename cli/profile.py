@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 import msgspec
 
+from cli.command import Command, as_json_option
+from cli.failure import Failure
 from cli.profile_svg import draw_svg
 from cli.profile_text import draw_text
-from cli.profile_view import View, make_view
+from profiler.view import View, make_view
 from shared.codec import UndecodableError, decode
 from shared.events import InvocationFinished, InvocationProfiled, InvocationTuned
 from shared.log import Log
@@ -18,10 +20,18 @@ from shared.topology import EXECUTIONS, PROFILES, RECOMMENDATIONS, Stream
 Known = InvocationFinished | InvocationProfiled | InvocationTuned
 
 
-@click.command(short_help="Where the time and memory of one invocation went.")
+@click.command(
+    cls=Command,
+    short_help="Where the time and memory of one invocation went.",
+    examples=(
+        ("hearth profile req-25", "in the terminal"),
+        ("hearth profile req-25 --svg req-25.svg", "as a picture"),
+        ("hearth profile req-25 --json | jq .profile.breakdown", "for programs"),
+    ),
+)
 @click.argument("request_id")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the picture.")
+@as_json_option
 @click.pass_obj
 def profile(settings: Settings, request_id: str, *, svg: Path | None, as_json: bool) -> None:
     """Show the breakdown of an invocation, what it used, and both over time if it was long.
@@ -32,15 +42,15 @@ def profile(settings: Settings, request_id: str, *, svg: Path | None, as_json: b
     log = Log(settings.redis_address, settings.partitions)
     event = find(log, settings.partitions, request_id)
     if event is None:
-        raise click.ClickException(
-            f"No invocation {request_id} in the log. It may still run, or be trimmed; "
-            f"its document is in S3 and under the key job:{request_id}"
+        raise Failure(
+            f"No invocation {request_id} in the log. It may still run, or be trimmed: "
+            f"`hearth result {request_id}` looks for its document."
         )
     view = make_view(request_id, event)
     if svg is not None:
         svg.write_text(draw_svg(view))
     if as_json:
-        click.echo(format_json(request_id, view))
+        click.echo(msgspec.json.encode(describe_view(request_id, view)))
     elif svg is None:
         click.echo(draw_text(view))
 
@@ -54,9 +64,9 @@ def find(log: Log, partitions: int, request_id: str) -> Known | None:
     return None
 
 
-def format_json(request_id: str, view: View) -> str:
+def describe_view(request_id: str, view: View) -> dict[str, object]:
     """Everything the picture shows, in the units of the events."""
-    found = {
+    return {
         "request_id": request_id,
         "function_id": view.execution.function_id,
         "outcome": view.execution.outcome,
@@ -66,7 +76,6 @@ def format_json(request_id: str, view: View) -> str:
         "profile": view.profile,
         "series": [point._asdict() for point in view.points],
     }
-    return msgspec.json.encode(found).decode()
 
 
 def _search(log: Log, stream: Stream, partition: int, request_id: str) -> Iterator[Known]:

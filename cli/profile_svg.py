@@ -6,7 +6,7 @@ Not here: what is in it (`profile_view`).
 from collections.abc import Iterator
 from html import escape
 
-from cli.profile_view import Curve, View, format_us
+from profiler.view import Curve, View, format_us
 
 _WIDTH = 760
 _MARGIN = 24

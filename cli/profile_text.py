@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from cli.profile_view import Curve, Part, View, format_us
+from profiler.view import Curve, Part, View, format_us
 
 WIDTH = 64
 _ROWS = 4

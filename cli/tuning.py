@@ -4,27 +4,22 @@ Not here: any figure; each command reads a history and prints what the tuner mad
 """
 
 import importlib
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import msgspec
 
-from shared.log import Log
+from cli.command import Command, as_json_option
+from cli.failure import Failure
+from cli.history import open_source, reads_history
+from cli.screen import find_width, print_json, print_rows
 from shared.settings import Settings
 from tuner.adviser import Adviser, make_adviser
 from tuner.backtest import Outcomes, add_up, backtest
-from tuner.history import (
-    ArchiveHistory,
-    History,
-    HistoryError,
-    JoinedHistory,
-    LiveHistory,
-    Period,
-)
+from tuner.history import HistoryError
 from tuner.ledger import Change, read_ledger
 from tuner.policy import Policy
 from tuner.price_lists import PriceBookError, find_book
@@ -33,63 +28,7 @@ from tuner.report import make_report
 from tuner.report_svg import draw
 from tuner.report_text import write
 
-Command = Callable[..., Any]
 OBJECTIVES = click.Choice(["cost", "balanced", "speed", "latency"])
-
-
-class Moment(click.ParamType[int]):
-    """A date or a time of ISO 8601, UTC unless it says otherwise; as Unix milliseconds."""
-
-    name = "DATE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """See `click.ParamType`."""
-        if isinstance(value, int):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no date such as 2026-11-23 or 2026-11-23T14:30", param, ctx)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1_000)
-
-
-class Source(NamedTuple):
-    """Which history a command reads."""
-
-    history: History
-    period: Period
-
-    def read(self) -> Iterable[Any]:
-        """The facts in it."""
-        return self.history.read(self.period)
-
-
-def reads_history(command: Command) -> Command:
-    """The options that name a history, and JSON."""
-    for option in (
-        click.option("--since", type=Moment(), default=0, help="From this date on."),
-        click.option("--until", type=Moment(), default=1 << 62, help="Before this date."),
-        click.option("--archive", type=click.Path(path_type=Path), help="A folder of Parquet "
-                     "files (date=.../partition=...), read before what is live."),
-        click.option("--no-live", is_flag=True, help="The archive alone."),
-        click.option("--json", "as_json", is_flag=True, help="For programs."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def open_source(settings: Settings, options: dict[str, Any]) -> Source:
-    """The history that the options name."""
-    live = LiveHistory(Log(settings.redis_address, settings.partitions), settings.partitions)
-    history: History = live
-    if options["archive"]:
-        try:
-            archive = ArchiveHistory(options["archive"])
-        except HistoryError as error:
-            raise click.ClickException(str(error)) from error
-        history = archive if options["no_live"] else JoinedHistory(archive, live)
-    return Source(history, Period(options["since"], options["until"]))
 
 
 def find_adviser(settings: Settings, objective: str | None, price_book: str | None) -> Adviser:
@@ -98,18 +37,26 @@ def find_adviser(settings: Settings, objective: str | None, price_book: str | No
         adviser = make_adviser(settings)
         book = find_book(price_book) if price_book else adviser.book
     except PriceBookError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.UsageError(f"{error}.") from error
     policy = adviser.policy
     if objective:
         policy = msgspec.structs.replace(policy, objective=objective)
     return adviser._replace(policy=policy, book=book)
 
 
-@click.command("report")
-@click.argument("function_id")
+@click.command(
+    "report",
+    cls=Command,
+    examples=(
+        ("hearth report thumb", "the curve and the advice, in the terminal"),
+        ("hearth report thumb --svg thumb.svg", "as a picture"),
+        ("hearth report thumb --objective cost --since 7d", "of a week, for the least money"),
+    ),
+)
+@click.argument("function_id", metavar="FUNCTION")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write the picture to this file.")
-@click.option("--objective", type=OBJECTIVES)
-@click.option("--price-book", metavar="NAME")
+@click.option("--objective", type=OBJECTIVES, help="Another aim than TUNER_OBJECTIVE.")
+@click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
 @reads_history
 @click.pass_obj
 def report_command(settings: Settings, /, function_id: str, **options: Any) -> None:
@@ -118,26 +65,37 @@ def report_command(settings: Settings, /, function_id: str, **options: Any) -> N
     source = open_source(settings, options)
     accounts = fold_all(one for one in source.read() if one[0] == function_id)
     if function_id not in accounts:
-        raise click.ClickException(f"No invocation of {function_id} in this period.")
+        raise Failure(
+            f"No invocation of {function_id} in this period. `hearth invoke {function_id}` calls "
+            "it, `hearth top` shows what is called."
+        )
     account = accounts[function_id]
     report = make_report(function_id, account.state, account.limits, adviser)
     if report is None:
-        raise click.ClickException(
-            f"No run of {function_id} succeeded and could be timed: there is no curve yet."
+        raise Failure(
+            f"No run of {function_id} succeeded and could be timed: there is no curve yet. "
+            f"`hearth tail --function {function_id} --since 1h --no-follow` shows what happened."
         )
     if options["svg"]:
         options["svg"].write_text(draw(report))
     if options["as_json"]:
-        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+        print_json(msgspec.to_builtins(report))
     else:
-        click.echo("\n".join(write(report)))
+        click.echo("\n".join(write(report, find_width())))
 
 
-@click.command("backtest")
+@click.command(
+    "backtest",
+    cls=Command,
+    examples=(
+        ("hearth backtest", "all that is live"),
+        ("hearth backtest --archive history --no-live --json", "archived history, for programs"),
+    ),
+)
 @reads_history
 @click.pass_obj
 def backtest_command(settings: Settings, /, **options: Any) -> None:
-    """Walk forward through history and score the advice against what came after it."""
+    """Was past advice right? Walks forward through history and scores it by what came after."""
     adviser = find_adviser(settings, None, None)
     functions = list(backtest(open_source(settings, options).read(), adviser))
     rows = [(one.function_id, one.outcomes) for one in functions]
@@ -164,9 +122,20 @@ def summarise(outcomes: Outcomes) -> dict[str, Any]:
     }
 
 
-@click.command("replay")
+@click.command(
+    "replay",
+    cls=Command,
+    examples=(
+        ("hearth replay --policy cost", "what if the aim had been the least money?"),
+        (
+            "hearth replay --latency-ms-max 500 --since 7d",
+            "or 500 ms for nineteen calls of twenty?",
+        ),
+    ),
+)
 @click.option("--policy", "objective", type=OBJECTIVES, help="Another objective.")
-@click.option("--latency-ms-max", type=int, default=0, help="The ceiling of latency.")
+@click.option("--latency-ms-max", type=click.IntRange(0), default=0,
+              help="The ceiling of latency.")  # fmt: skip
 @click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
 @reads_history
 @click.pass_obj
@@ -184,7 +153,15 @@ def replay_command(settings: Settings, /, **options: Any) -> None:
     print_rows([_round(one) for one in (*tuned, _total_of(tuned))], as_json=options["as_json"])
 
 
-@click.command("whatif")
+@click.command(
+    "whatif",
+    cls=Command,
+    examples=(
+        ("hearth whatif --memory 512", "all functions at 512 MB"),
+        ("hearth whatif --arch arm64", "by the prices of the other architecture"),
+        ("hearth whatif --price-book cellar.json", "by prices of your own (docs/tuning.md)"),
+    ),
+)
 @click.option("--memory", "memory_mb", type=click.IntRange(128, 10_240), help="MB.")
 @click.option("--arch", type=click.Choice(["x86", "arm64"]), help="Lambda's prices of it.")
 @click.option("--price-book", metavar="NAME", help="Other prices: a name or a JSON file.")
@@ -206,20 +183,37 @@ def whatif_command(settings: Settings, /, **options: Any) -> None:
                as_json=options["as_json"])  # fmt: skip
 
 
-@click.command("refresh")
+@click.command(
+    "refresh",
+    cls=Command,
+    examples=(("hearth refresh", "what `hearth run replay` does by the clock, at once"),),
+)
+@as_json_option
 @click.pass_obj
-def refresh_command(settings: Settings, /) -> None:
+def refresh_command(settings: Settings, /, *, as_json: bool) -> None:
     """Fold all history into new models now; a running tuner goes on from them."""
     # APScheduler is imported by those alone who need it.
     schedule = importlib.import_module("tuner.replay_schedule")
     try:
-        count = schedule.refresh(settings, lambda done: click.echo(f"{done:,} invocations folded"))
+        count = schedule.refresh(
+            settings, lambda done: click.echo(f"{done:,} invocations folded", err=as_json)
+        )
     except (schedule.ReplayRunningError, HistoryError) as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{count:,} functions refreshed")
+        raise Failure(f"{error}.") from error
+    if as_json:
+        print_json({"functions": count})
+    else:
+        click.echo(f"{count:,} functions refreshed")
 
 
-@click.command("ledger")
+@click.command(
+    "ledger",
+    cls=Command,
+    examples=(
+        ("hearth ledger", "every change so far"),
+        ("hearth ledger --since 30d --json", "of a month, for programs"),
+    ),
+)
 @reads_history
 @click.pass_obj
 def ledger_command(settings: Settings, /, **options: Any) -> None:
@@ -228,28 +222,12 @@ def ledger_command(settings: Settings, /, **options: Any) -> None:
     changes = list(read_ledger(open_source(settings, options).read(), adviser))
     rows = [{**_round(one), "at_ms": _tell(one.at_ms)} for one in changes]
     if not rows and not options["as_json"]:
-        click.echo("No function changed its size in this period.")
+        click.echo(
+            "No function changed its size in this period: send its messages with another memoryMb, "
+            "such as `hearth invoke FUNCTION --memory MB`."
+        )
         return
     print_rows(rows, as_json=options["as_json"])
-
-
-def print_rows(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """A table for people, or JSON; the last row is the total."""
-    if as_json:
-        click.echo(json.dumps(list(rows), indent=1))
-        return
-    names = list(rows[0])
-    texts = [[_format(row[name]) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
-    for line in (names, *texts):
-        first, *others = zip(line, widths, strict=True)
-        click.echo("  ".join([f"{first[0]:<{first[1]}}", *(f"{t:>{w}}" for t, w in others)]))
-
-
-def _format(figure: object) -> str:
-    if figure is None:
-        return "-"
-    return f"{figure:,}" if isinstance(figure, int) else str(figure)
 
 
 def _tell(at_ms: int) -> str:
@@ -292,14 +270,4 @@ def _total_of_what_if(rows: Sequence[WhatIf]) -> WhatIf:
 
 def _check_latency(policy: Policy) -> None:
     if policy.objective == "latency" and not policy.latency_ms_max:
-        raise click.ClickException("latency needs a ceiling: --latency-ms-max MILLISECONDS")
-
-
-COMMANDS = (
-    report_command,
-    backtest_command,
-    replay_command,
-    whatif_command,
-    ledger_command,
-    refresh_command,
-)
+        raise click.UsageError("latency needs a ceiling: --latency-ms-max MILLISECONDS.")

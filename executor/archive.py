@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+ARCHIVE_BYTES_MAX = 256 << 20  # packed
 FILES_MAX = 50_000
 UNPACKED_BYTES_MAX = 1 << 30
 RATIO_MAX = 200

@@ -75,6 +75,10 @@ class Background:
 
         pool.submit(work).add_done_callback(arrived)
 
+    def wake(self) -> None:
+        """Wake the loop, from any thread."""
+        os.eventfd_write(self._wake, 1)
+
     def clear_wake(self) -> None:
         """Take back the wake-up, before `finish_done`: what is done later wakes again."""
         with suppress(BlockingIOError):

@@ -83,7 +83,7 @@ class BubblewrapSandbox(Attached):
 
     def destroy(self) -> None:
         """See `sandbox.Sandbox`."""
-        self.meter.thaw()
+        self.meter.retire()
         _end_process(self._process, self._bootstrap)
         self._bootstrap = -1
         self._detach()

@@ -12,6 +12,8 @@ from pathlib import Path
 from msgspec import Struct
 
 UNIFIED = ""  # the name of the cgroup v2 hierarchy in /proc/<pid>/cgroup
+CALL_CGROUP = "hearth-call-"
+"""How the name of a cgroup begins that lies below a sandbox's own and is part of it."""
 
 
 class Hierarchy(Struct, frozen=True):
@@ -68,11 +70,12 @@ def read_hierarchies(proc: Path = Path("/proc")) -> dict[str, Hierarchy]:
 
 def _locate(lines: list[str], hierarchies: dict[str, Hierarchy]) -> Iterator[tuple[str, Path]]:
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, controllers, name = line.split(":", 2)
+        path = Path(name).parent if Path(name).name.startswith(CALL_CGROUP) else Path(name)
         for controller in controllers.split(","):
             hierarchy = hierarchies.get(controller)
-            if hierarchy and Path(path).is_relative_to(hierarchy.root):
-                yield controller, hierarchy.mount / Path(path).relative_to(hierarchy.root)
+            if hierarchy and path.is_relative_to(hierarchy.root):
+                yield controller, hierarchy.mount / path.relative_to(hierarchy.root)
 
 
 def _unescape(field: str) -> str:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared import metrics
+
 _TEMPORARY = ".unpacking-"
 _LEFTOVER_AFTER_S = 3_600
 
@@ -38,6 +40,7 @@ class CodeCache:
         self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(root)
+        metrics.CODE_BYTES.set(sum(map(_read_size, root.glob("*.lock"))))
 
     def pin(self, sha256: str) -> Path | None:
         """The folder of an archive, kept until `release`; None where it is not on disk."""
@@ -89,6 +92,8 @@ class CodeCache:
             if self._remove(sha256):
                 excess -= size_bytes
                 removed.append(sha256)
+        metrics.CODE_EVICTIONS.inc(len(removed))
+        metrics.CODE_BYTES.set(excess + self._bytes_max)
         return removed
 
     def _acquire(self, sha256: str) -> None:

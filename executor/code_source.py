@@ -12,10 +12,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from shared import metrics
+from executor.archive import ARCHIVE_BYTES_MAX
 from shared.events import Code
-
-ARCHIVE_BYTES_MAX = 256 << 20
 
 _CHUNK_BYTES = 1 << 20
 _UNCHANGED = ("304", "NotModified")
@@ -57,7 +55,6 @@ class CodeSource:
 
         Raises CodeRejectedError or CodeUnavailableError.
         """
-        metrics.S3_CALLS.labels("executor").inc()
         condition = {} if etag is None else {"IfNoneMatch": etag}
         try:
             answer = self._s3.get_object(Bucket=code.bucket, Key=code.key, **condition)

@@ -200,6 +200,7 @@ class CodeStore:
             # What ran a minute ago may run on while S3 is away; the sender's own hash decides.
             if known is None or not _is_asked_for(code, known.stored):
                 raise
+            metrics.CODE_FETCHES.labels("stale").inc()
             log_event(
                 LOG,
                 "code.stale",

@@ -143,7 +143,7 @@ class DockerSandbox(Attached):
 
     def destroy(self) -> None:
         """See `sandbox.Sandbox`."""
-        self.meter.thaw()  # a frozen process cannot be killed
+        self.meter.retire()
         self._detach()
         try:
             self._engine.remove(container_name(self.id))

@@ -10,7 +10,6 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from urllib3.exceptions import HTTPError
 
-from shared import metrics
 from shared.events import S3Object
 
 _MISSING = ("NoSuchKey", "NoSuchVersion", "404", "NotFound")
@@ -64,7 +63,6 @@ class InputSource:
 
         Raises InputRejectedError or InputUnavailableError.
         """
-        metrics.S3_CALLS.labels("executor").inc()
         try:
             answer = self._s3.get_object(
                 Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{first_bytes - 1}"
@@ -85,7 +83,6 @@ class InputSource:
 
         Raises InputChangedError or InputUnavailableError.
         """
-        metrics.S3_CALLS.labels("executor").inc()
         place = version.place
         which = {} if version.version_id is None else {"VersionId": version.version_id}
         try:

@@ -52,14 +52,21 @@ class Invocation:
     input_us: int = 0
     output_us: int = 0
     start: Start = Start.WARM
+    adopted: bool = False  # a generic sandbox became the function's
     called_at_ns: int = 0
     input: InputStream | None = None  # inputS3, once it is opened
+    offered: bool = False  # to another executor, or by it
     readings_before: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """The request id."""
         return self.request.invocation_id
+
+    @property
+    def kind_of_start(self) -> str:
+        """As the metrics say it: warm, cold, or generic for a cold one that was prepared."""
+        return "generic" if self.adopted else self.start.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,11 +106,11 @@ class Launcher:
         """The same where nothing has to be waited for."""
         request = invocation.request
         taken = self._code_store.take(request.code)
-        if taken is None:
-            return None
-        code = self._programs.find(request.runtime, taken)
+        code = None if taken is None else self._programs.find(request.runtime, taken)
+        metrics.CODE_LOOKUPS.labels("miss" if code is None else "hit").inc()
         if code is None:
-            self._code_store.release(taken)
+            if taken is not None:
+                self._code_store.release(taken)
             return None
         return _plan(request, limits, code)
 
@@ -239,7 +239,7 @@ class Launcher:
     def _start(self, spec: SandboxSpec) -> Sandbox:
         began = time.monotonic_ns()
         sandbox = self._factory.start(spec)
-        metrics.SANDBOX_STARTS.labels(self._factory.kind).inc()
+        metrics.SANDBOX_STARTS.labels(self._factory.kind, spec.runtime.value).inc()
         log_event(LOG, "sandbox.started", function_id=spec.function_id, sandbox=sandbox.id,
                   sandbox_us=(time.monotonic_ns() - began) // 1_000)  # fmt: skip
         return sandbox

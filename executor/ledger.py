@@ -35,6 +35,7 @@ class Ledger:
         self._inbox = inbox
         self._launcher = launcher
         self._handled_total = metrics.HANDLED.labels("executor")
+        self._handled = 0  # not yet in the metrics
         self.under_way = 0  # invocations received and not committed
 
     def commit(self, seat: Seat, invocation: Invocation, ending: Ending) -> None:
@@ -57,7 +58,7 @@ class Ledger:
         self._inbox.commit(invocation.delivery, outputs)
         self._count()
         runtime = invocation.request.runtime.value
-        metrics.jobs_processed(runtime, ending.outcome.value).inc()
+        metrics.jobs_processed(runtime, ending.outcome.value, invocation.kind_of_start).inc()
         metrics.eval_duration(runtime).observe(ending.run_us / 1e6)
 
     def reject(
@@ -76,11 +77,17 @@ class Ledger:
         )
         self._inbox.commit(delivery, (event,))
         self._count()
-        metrics.jobs_processed("none", Outcome.REJECTED.value).inc()
+        metrics.jobs_processed("none", Outcome.REJECTED.value, Start.NONE.value).inc()
 
     def _count(self) -> None:
         self.under_way -= 1
-        self._handled_total.inc()
+        self._handled += 1
+
+    def tell(self) -> None:
+        """Bring the metrics up to date; once a turn, so that a batch costs one increment."""
+        if self._handled:
+            self._handled_total.inc(self._handled)
+            self._handled = 0
 
     def _tell_started(self, seat: Seat, invocation: Invocation) -> SandboxStarted:
         request = invocation.request

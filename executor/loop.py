@@ -14,6 +14,7 @@ from executor.background import Background
 from executor.code_store import CodeStore
 from executor.endings import broke_protocol, crashed, interpret_answer, timed_out
 from executor.frames import ANSWER, READY, Frame, FrameError
+from executor.hand_over import HandOver, Ways
 from executor.input_stream import InputStream
 from executor.invocation import (
     Ending,
@@ -31,11 +32,13 @@ from executor.output_guard import INTERVAL_MS, OutputGuard, Overfull
 from executor.parting import Partings
 from executor.policy import choose_policy
 from executor.pool import Pool, key_of
+from executor.rest import Rests
 from executor.sandbox import Exit
 from executor.seat import Seat, read_head
 from executor.supply import Receivers, Supply
 from executor.transfers import fail_too_large
 from executor.watch import Watch
+from shared import metrics
 from shared.events import (
     Failure,
     InvocationRejected,
@@ -44,6 +47,7 @@ from shared.events import (
     S3Object,
 )
 from shared.inbox import Delivery, Inbox
+from shared.offers import Offers
 from shared.runner import take_event
 from shared.settings import Settings
 
@@ -83,20 +87,30 @@ class Executor:
         )
         self._transfers = launcher.transfers
         self._partings = Partings(self.supply, self._watch, self._ledger, self._transfers)
+        self._rests = Rests(background)
         self._guard = OutputGuard(settings, background, self._overfilled)
+        ways = Ways(self._place, self._let_go, self._take_over, self._has_idle, self._list_warm)
+        offers = Offers(settings.redis_address)  # connects when there is something to tell
+        self._hand_over = HandOver(inbox.consumer, offers, background, ways)
+        self._draining = False
 
     @property
     def under_way(self) -> int:
         """Invocations received and not committed."""
-        return self._ledger.under_way
+        return self._ledger.under_way + self._hand_over.taking
+
+    def meet_neighbours(self) -> None:
+        """Share work with other executors by what each has warm."""
+        self._hand_over.start()
 
     # -- one turn ----------------------------------------------------------------------------------
 
     def run_once(self, block_ms: int, *, draining: bool = False) -> int:
         """Receive what there is room for, or wait for a sandbox; returns how many ended."""
         under_way = self.under_way
+        self._draining = draining
         room = 0 if draining else max(self._settings.sandboxes_max - under_way, 0)
-        if self.supply.is_waited_for:
+        if self.supply.is_waited_for or self._hand_over.is_waited_for:
             block_ms = min(block_ms, WAITING_MS)
         elif self.supply.is_calm:
             block_ms = min(block_ms, CALM_MS)
@@ -114,12 +128,13 @@ class Executor:
         for seat in self._watch.take_ready():
             self._read_control(seat)
         self._background.finish_done()
+        self._hand_over.attend()
         self._watch.sample_due()
         for seat in self._watch.take_overdue():
             if seat.settles:
                 self._partings.settle_overdue(seat)
             elif seat.invocation is None:
-                seat.freeze()
+                self._rests.begin(seat)
             else:
                 self._end_overdue(seat)
         if self.supply.is_waited_for:
@@ -127,6 +142,7 @@ class Executor:
         if self.supply.is_calm:
             self.supply.end_calm()
         self._guard.look(self._watch.seats)
+        self._ledger.tell()
 
     def attend_for(self, seconds: float) -> None:
         """Serve the sandboxes for a while without the log: it does not answer."""
@@ -135,7 +151,7 @@ class Executor:
 
     # -- beginning ---------------------------------------------------------------------------------
 
-    def _begin(self, delivery: Delivery) -> None:
+    def _begin(self, delivery: Delivery, *, offered: bool = False) -> None:
         event = take_event(STAGE, self._inbox, delivery, self._settings.attempts_max)
         match event:
             case None:
@@ -145,7 +161,7 @@ class Executor:
                 entry_ms = int(delivery.entry_id.split("-", 1)[0])
                 queued_us = max(time.time_ns() // 1_000 - entry_ms * 1_000, 0)
                 request = fit_to_host(event, self._launcher.memory_mb_max)
-                self._place(Invocation(delivery, request, queued_us=queued_us))
+                self._place(Invocation(delivery, request, queued_us=queued_us, offered=offered))
             case InvocationRejected():
                 self._ledger.under_way += 1
                 self._ledger.reject(delivery, event, Refused(event.field, event.reason))
@@ -164,6 +180,8 @@ class Executor:
             if seat is not None:
                 self._call(seat, invocation)
                 return
+        if self._hand_over.offer(invocation):
+            return
         refused = refuse(request, self._launcher.memory_mb_max)
         if refused is not None:
             self._refuse(invocation, refused)
@@ -174,6 +192,23 @@ class Executor:
             self.supply.provide(invocation, plan)
             return
         self._launcher.fetch_code(invocation, limits, lambda got: self._code_came(invocation, got))
+
+    def _take_over(self, delivery: Delivery) -> None:
+        """Another executor left it to us."""
+        self._inbox.adopt(delivery)
+        self._begin(delivery, offered=True)
+
+    def _let_go(self, invocation: Invocation) -> None:
+        """Another executor has it."""
+        self._inbox.forget(invocation.delivery)
+        self._ledger.under_way -= 1
+
+    def _has_idle(self, function_id: str) -> bool:
+        room = self._settings.sandboxes_max - self.under_way
+        return room > 0 and not self._draining and self.supply.pool.has_idle(function_id)
+
+    def _list_warm(self) -> set[str]:
+        return set() if self._draining else self.supply.pool.list_functions()
 
     def _open_input(self, invocation: Invocation, place: S3Object) -> None:
         began_ns = time.monotonic_ns()
@@ -255,7 +290,12 @@ class Executor:
             self._end(seat, ending, destroy="init_failed")
             return
         seat.initialised = True
-        self.supply.pool.record_cold(seat.key, (invocation.sandbox_us + invocation.init_us) / 1_000)
+        self._hand_over.announce(invocation.request.function_id)
+        start_us = invocation.sandbox_us + invocation.init_us
+        self.supply.pool.record_cold(seat.key, start_us / 1_000)
+        runtime = invocation.request.runtime.value
+        start_duration = metrics.START_DURATION.labels(runtime, invocation.kind_of_start)
+        start_duration.observe(start_us / 1e6)
         seat.limit_cpu()
         self._call(seat, invocation)
 
@@ -318,6 +358,7 @@ class Executor:
 
     def close(self) -> None:
         """Destroy every sandbox. Invocations under way stay pending for another executor."""
+        self._hand_over.close()
         self._background.stopping.set()
         for seat in self._watch.seats():
             self.supply.destroy(seat, "shutdown")

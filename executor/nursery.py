@@ -7,7 +7,7 @@ sandboxes of functions (`pool`), starting one and making it a function's (`launc
 No clock: `now_ms` is any that does not run backwards.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -82,6 +82,13 @@ class Nursery(Generic[S]):
     def count(self) -> int:
         """Generic sandboxes, ready and starting."""
         return sum(cot.count for cot in self._cots.values())
+
+    def count_by_runtime(self) -> Counter[Runtime]:
+        """The same, by runtime."""
+        counts: Counter[Runtime] = Counter()
+        for key, cot in self._cots.items():
+            counts[key.runtime] += cot.count
+        return counts
 
     @property
     def memory_mb(self) -> int:

@@ -148,7 +148,6 @@ class OutputUploader:
                     descriptors.append(folder.open_file(path))
                 except OSError:  # its function removed or changed it since
                     continue
-                metrics.S3_CALLS.labels("executor").inc()
                 metrics.STREAMED.labels("out").inc(os.fstat(descriptors[-1]).st_size)
                 place = S3Object(bucket=self._bucket, key=prefix + make_name(path))
                 # By its descriptor: the name may lead elsewhere by now.

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from executor.cgroups import UNIFIED, read_cgroups_of_self, read_hierarchies
+from executor.cgroups import CALL_CGROUP, UNIFIED, read_cgroups_of_self, read_hierarchies
 from shared.events import Limits
 
 _CONTROLLERS_1 = ("memory", "cpu", "cpuacct", "pids", "blkio", "freezer")
@@ -91,6 +91,8 @@ def _remove_folder(folder: Path) -> bool:
     deadline = time.monotonic() + _EMPTY_SECONDS
     while time.monotonic() < deadline:
         try:
+            for below in _list_below(folder):
+                below.rmdir()
             folder.rmdir()
         except FileNotFoundError:
             return True
@@ -116,9 +118,19 @@ def _delegating_parents(mine: dict[str, Path]) -> list[Path]:
 
 
 def _read_members(folder: Path) -> set[int]:
+    """Everybody in it, and in what is part of it."""
+    members = set[int]()
+    for part in (folder, *_list_below(folder)):
+        with suppress(OSError):
+            members |= {int(pid) for pid in (part / "cgroup.procs").read_text().split()}
+    return members
+
+
+def _list_below(folder: Path) -> list[Path]:
+    """The cgroups of its calls (`call_cgroup`)."""
     with suppress(OSError):
-        return {int(pid) for pid in (folder / "cgroup.procs").read_text().split()}
-    return set()
+        return list(folder.glob(f"{CALL_CGROUP}*"))
+    return []
 
 
 def _set(path: Path, text: str) -> None:

@@ -7,6 +7,8 @@ that does not run backwards.
 """
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from heapq import heapify, heappop, heappush
@@ -103,6 +105,22 @@ class Pool(Generic[S]):
     def memory_mb(self) -> int:
         """What all sandboxes may take, busy and idle."""
         return self._memory_mb
+
+    def has_idle(self, function_id: str) -> bool:
+        """Whether some sandbox of the function waits for an invocation."""
+        return any(key[0] == function_id for key in self._by_key)
+
+    def list_functions(self) -> set[str]:
+        """The functions that have sandboxes, busy or idle."""
+        return {str(key[0]) for key in self._alive}
+
+    def count_by(self, kind_of: Callable[[PoolKey], object]) -> tuple[Counter[object], ...]:
+        """How many are busy and how many idle, by a kind that a key has."""
+        alive: Counter[object] = Counter()
+        for key, count in self._alive.items():
+            alive[kind_of(key)] += count
+        idle = Counter(kind_of(one.key) for one in self._idle.values())
+        return alive - idle, idle
 
     def take(self, key: PoolKey, now_ms: int) -> S | None:
         """The idle sandbox of `key` that was used last: the rest can age and be evicted."""

@@ -9,12 +9,14 @@ import time
 from executor.background import Background
 from executor.choose_sandbox import choose_factory
 from executor.code_store import HOST_SHORTAGES, CodeStore
+from executor.gauges import show
 from executor.launch import Launcher
 from executor.loop import STAGE, Executor
 from executor.programs import Programs
 from executor.sandbox import SandboxError, SandboxFactory
 from executor.transfers import Transfers
 from shared.aws import make_client
+from shared.aws_calls import count_calls
 from shared.backoff import Backoff
 from shared.inbox import Inbox, LogUnavailableError
 from shared.log import Log
@@ -86,7 +88,7 @@ def build(settings: Settings, factory: SandboxFactory, inbox: Inbox) -> Executor
     if reaped:
         log_event(LOG, "sandbox.reaped", count=reaped)
     connections = _BACKGROUND_THREADS + _CONNECTIONS_EACH * settings.sandboxes_max
-    s3 = make_client(settings, "s3", connections=connections)
+    s3 = count_calls(make_client(settings, "s3", connections=connections), STAGE)
     background = Background(_BACKGROUND_THREADS, max(os.cpu_count() or 1, 2))
     code_store = CodeStore(settings, s3)
     launcher = Launcher(
@@ -110,6 +112,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return
     inbox = make_inbox(settings)
     executor = build(settings, factory, inbox)
+    executor.meet_neighbours()
     attending = _Attending(executor)
     backoff = Backoff(STAGE, "redis")
     drained_at: float | None = None
@@ -122,7 +125,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         if time.monotonic() >= show_at:
             show_at = time.monotonic() + _SHOW_SECONDS
             executor.supply.tend()
-            executor.supply.show()
+            show(executor.supply)
         try:
             executor.run_once(200 if stop.is_set() else 1_000, draining=stop.is_set())
             backoff.reset()

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from executor.cgroups import read_own_cgroups
+from executor.call_memory import CallMemory
+from executor.cgroups import UNIFIED, read_own_cgroups
 from executor.controls import Controls, write
 from executor.reading_files import (
     CPU_FILES,
@@ -65,6 +66,7 @@ class Meter:
         self._open_network()
         self._peak = self._open_peak()
         self.accuracy = self._peak.accuracy
+        self.call_memory = self._open_call_memory(cgroups)
         self._controls = Controls(self.source, cgroups, self._open)
         self._after = tuple(self._descriptors.items())
         self._before = tuple(item for item in self._after if item[0] not in self._after_only)
@@ -83,6 +85,8 @@ class Meter:
         self._kept = self._kept or self._read_whole(STATISTICS)
         if self._kept:
             readings[STATISTICS] = self._kept
+        if self.call_memory is not None:
+            readings.update(self._read_call(self.call_memory))
         return readings
 
     def after(self) -> dict[str, str]:
@@ -90,6 +94,8 @@ class Meter:
         readings = self._read(self._after)
         self.previous = {name: readings[name] for name in CPU_FILES & readings.keys()}
         self._kept = readings.get(STATISTICS, "")
+        if self.call_memory is not None:
+            readings.update(self._read_call(self.call_memory))
         return readings
 
     def sample(self) -> tuple[str, str]:
@@ -128,8 +134,17 @@ class Meter:
         """See `Controls`."""
         return self._controls.thaw()
 
+    def retire(self) -> None:
+        """The sandbox is about to be destroyed: a frozen process cannot be killed."""
+        if self.call_memory is not None:
+            self.call_memory.close()
+        self.thaw()
+
     def close(self) -> None:
         """Close the files; may be called again."""
+        if self.call_memory is not None:
+            self.call_memory.close()
+            self.call_memory.forget()
         while self._resources:
             os.close(self._resources.pop())
         self._descriptors.clear()
@@ -202,6 +217,25 @@ class Meter:
             return _Peak(Accuracy.PROCESS_EXACT, descriptor, _RESET_PEAK_OF_PROCESS)
         has_peak = {PEAK_1, PEAK_2, "status"} & self._descriptors.keys()
         return _Peak(Accuracy.UPPER_BOUND if has_peak else Accuracy.NONE)
+
+    def _open_call_memory(self, cgroups: dict[str, Path]) -> CallMemory | None:
+        """Only where the kernel cannot reset the cgroup's peak and can the process's."""
+        if self.source != "cgroup2" or self.accuracy is not Accuracy.PROCESS_EXACT:
+            return None
+        memory = CallMemory(cgroups[UNIFIED], self._read_whole)
+        if memory.others_at_start:
+            self._fixed["pids.others_at_start"] = memory.others_at_start
+        return memory
+
+    def _read_call(self, memory: CallMemory) -> dict[str, str]:
+        """With the network, loopback too: its buffers are memory, maybe of an earlier call's."""
+        readings = memory.readings()
+        if readings:
+            with suppress(OSError):
+                readings["call/net/dev"] = (self._process / _INTERFACES).read_text(
+                    "ascii", "replace"
+                )
+        return readings
 
     def _open(self, path: Path, flags: int) -> int:
         try:

@@ -48,7 +48,8 @@ class Receivers:
 class _Waiting:
     invocation: Invocation
     plan: Plan
-    since_ms: int
+    since_ms: int  # pushed on by a start that its waiting has bought
+    asked_ms: int
 
 
 @dataclass(slots=True)
@@ -72,7 +73,8 @@ class Supply:
 
     def provide(self, invocation: Invocation, plan: Plan) -> None:
         """A sandbox as soon as there is one: `warm` or `started` hears of it, or `refused`."""
-        waiting = _Waiting(invocation, plan, _now_ms())
+        now_ms = _now_ms()
+        waiting = _Waiting(invocation, plan, now_ms, now_ms)
         if not self._place(waiting):
             self._waiting.append(waiting)
 
@@ -115,7 +117,9 @@ class Supply:
         """Try those that wait, oldest first: an ending made room, or they have waited enough."""
         for _ in range(len(self._waiting)):
             waiting = self._waiting.popleft()
-            if not self._place(waiting):
+            if self._place(waiting):
+                metrics.SANDBOX_WAIT.inc((_now_ms() - waiting.asked_ms) / 1_000)
+            else:
                 self._waiting.append(waiting)
 
     def tend(self) -> None:
@@ -126,11 +130,10 @@ class Supply:
             self._launcher.destroy_generic(generic, "expired")
         self._start_generics()
 
-    def show(self) -> None:
-        """Bring the metrics up to date."""
-        metrics.SANDBOXES.labels("busy").set(self.pool.busy_count)
-        metrics.SANDBOXES.labels("idle").set(self.pool.idle_count)
-        metrics.SANDBOXES.labels("generic").set(self.nursery.count)
+    @property
+    def waiting_count(self) -> int:
+        """How many invocations wait for a sandbox to become free."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Destroy the generic sandboxes; those of functions are the loop's to end."""
@@ -191,6 +194,7 @@ class Supply:
             self._launcher.destroy_generic(generic, "refused")
             self._start_own(invocation, plan)
         else:
+            invocation.adopted = True
             self._started(invocation, got)
 
     def _start_ended(self, invocation: Invocation, plan: Plan, got: Seat | Refused) -> None:

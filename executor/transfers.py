@@ -101,6 +101,7 @@ class Transfers:
             self._patience.persist(
                 "s3", lambda: self._put(place, ending.output, "application/json")
             )
+            metrics.UPLOADS.labels("output").inc()
             return dataclasses.replace(ending, output=b"null", output_s3=place)
 
         self._patience.submit(work, done)
@@ -113,6 +114,7 @@ class Transfers:
         def work() -> Ending:
             try:
                 self._patience.persist("s3", lambda: self._put_log(place, file))
+                metrics.UPLOADS.labels("log").inc()
             finally:
                 file.close()
             return dataclasses.replace(ending, log_file=None, logs_s3=place)
@@ -133,6 +135,7 @@ class Transfers:
             places = self._patience.persist(
                 "s3", lambda: self._uploader.upload(folder, selection.files, prefix)
             )
+            metrics.UPLOADS.labels("file").inc(len(places))
             selection = selection.without_missing(places, prefix)
             return self._name_files(request_id, ending, selection, places)
 
@@ -151,6 +154,7 @@ class Transfers:
         listing = self._place(f"outputs/{request_id}.files.json")
         body = json.encode(places)
         self._patience.persist("s3", lambda: self._put(listing, body, "application/json"))
+        metrics.UPLOADS.labels("listing").inc()
         return dataclasses.replace(ending, output_files_s3=listing)
 
     def _put_log(self, place: S3Object, file: LogFile) -> None:
@@ -159,7 +163,6 @@ class Transfers:
             self._put(place, body, "text/plain; charset=utf-8")
 
     def _put(self, place: S3Object, body: object, content_type: str) -> None:
-        metrics.S3_CALLS.labels("executor").inc()
         self._s3.put_object(Bucket=place.bucket, Key=place.key, Body=body, ContentType=content_type)
 
     def _place(self, key: str) -> S3Object:

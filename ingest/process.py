@@ -16,6 +16,7 @@ from ingest.queue import Queue, QueueUnavailableError
 from ingest.receive import Receiver
 from ingest.settle import Settler
 from shared.aws import make_client
+from shared.aws_calls import count_calls
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
@@ -41,7 +42,7 @@ class Ingest:
 
 def build(settings: Settings) -> Ingest:
     """The parts, for what the settings name. Nothing is called yet."""
-    client = make_client(settings, "sqs", connections=settings.receivers + 2)
+    client = count_calls(make_client(settings, "sqs", connections=settings.receivers + 2), STAGE)
     queue = Queue(client, settings.queue_url, settings.visibility_timeout_s)
     log = Log(settings.redis_address, settings.partitions)
     leases = Leases(settings.visibility_timeout_s)

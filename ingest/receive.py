@@ -73,6 +73,7 @@ class Receiver:
         # attempts and a redrive policy never hits a message that was only waiting.
         room = self.settings.backlog_max - self.log.backlog(REQUESTS)
         if room <= 0:
+            metrics.RECEIVES_HELD_BACK.inc()
             stop.wait(FULL_WAIT_S)
             return
         asked_at_s = time.monotonic()

@@ -6,7 +6,6 @@ Not here: what happens to a message that has none or wrong ones (`message`).
 import re
 from dataclasses import dataclass
 
-import msgspec
 from msgspec import Raw
 
 from ingest.fields import ID_CHARACTERS, ID_RULE, Fields, RefusedError, show
@@ -52,8 +51,7 @@ _CHANNEL_RULE = (
     "the name of a pub/sub channel, 1 to 256 letters, digits and . _ : / @ { } - "
     "that begins with a letter or a digit"
 )
-
-_encoder = msgspec.json.Encoder()
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,7 @@ def read_request(fields: Fields, origin: Origin, settings: Settings) -> Invocati
         reuse=_read_reuse(fields),
         reply_to=read_reply_to(fields, origin.request_id),
         memory_auto=fields.value("memoryMb") == "auto",
+        traceparent=_read_traceparent(fields),
     )
 
 
@@ -158,21 +157,31 @@ def _read_input_s3(fields: Fields) -> S3Object | None:
 
 
 def _read_env_vars(fields: Fields) -> dict[str, str]:
+    """What is wrong is told without the values: they may be secrets, and reasons are logged."""
     given = fields.value("envVars")
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise fields.refuse("envVars", "an object of strings")
+        reason = f"envVars is {_name_kind(given)}; it must be an object of strings"
+        raise RefusedError("envVars", reason)
     for name, value in given.items():
-        shown = show(name.encode())
+        shown = show(name.partition("=")[0].encode())
         if not _ENV_NAME.fullmatch(name):
             rule = "letters, digits and _, and begin with no digit"
             raise RefusedError("envVars", f"envVars names {shown!r}; names must be {rule}")
-        if not isinstance(value, str) or "\0" in value:
-            value_shown = show(_encoder.encode(value))
-            reason = f"envVars.{shown} is {value_shown}; it must be a string: put it in quotes"
+        if not isinstance(value, str):
+            kind = _name_kind(value)
+            reason = f"envVars.{shown} is {kind}; it must be a string: put it in quotes"
             raise RefusedError("envVars", reason)
+        if "\0" in value:
+            raise RefusedError("envVars", f"envVars.{shown} holds a NUL; it must be a string")
     return given
+
+
+def _name_kind(value: object) -> str:
+    """What a JSON value is, without its content."""
+    kinds = {bool: "true or false", list: "an array", dict: "an object", type(None): "null"}
+    return kinds.get(type(value), "a string" if isinstance(value, str) else "a number")
 
 
 def _read_network(fields: Fields) -> Network:
@@ -191,6 +200,12 @@ def _read_reuse(fields: Fields) -> bool:
     if not isinstance(reuse, bool):
         raise fields.refuse("reuse", "true or false; false runs in a sandbox of its own, once")
     return reuse
+
+
+def _read_traceparent(fields: Fields) -> str | None:
+    """The sender's span. What is none is passed over, as W3C asks: tracing must break nothing."""
+    given = fields.value("traceparent")
+    return given if isinstance(given, str) and _TRACEPARENT.fullmatch(given) else None
 
 
 def read_reply_to(fields: Fields, request_id: str) -> str | None:

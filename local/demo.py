@@ -139,7 +139,8 @@ def main() -> int:
                 run_shows(stack.settings)
                 address = f"http://127.0.0.1:{stack.settings.metrics_port}"
                 click.echo(f"\nWhile it runs, {address}/metrics tells the figures and /healthz")
-                click.echo("how it is. Now stopping; nothing is left behind.")
+                click.echo("how it is. With `honcho start` there is a console besides, at")
+                click.echo("http://127.0.0.1:8001/. Now stopping; nothing is left behind.")
         except TimeoutError as error:
             click.secho(f"The demo did not come to its end: {error}", fg="red", err=True)
             if stack.log_path is not None and stack.log_path.exists():

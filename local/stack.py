@@ -42,12 +42,13 @@ def find_free_ports(count: int) -> list[int]:
 
 def local_environment(state_dir: Path) -> dict[str, str]:
     """Settings of a stack of its own: embedded Redis and AWS on free ports."""
-    redis_port, aws_port, metrics_port = find_free_ports(3)
+    redis_port, aws_port, metrics_port, console_port = find_free_ports(4)
     return {
         "STATE_DIR": os.fspath(state_dir),
         "LOCAL_REDIS_PORT": str(redis_port),
         "LOCAL_AWS_PORT": str(aws_port),
         "METRICS_PORT": str(metrics_port),
+        "CONSOLE_PORT": str(console_port),
     }
 
 
@@ -164,7 +165,8 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything: who brings work in first, what all stand on last."""
-        self.terminate([*STAGES, "metrics", "local"])
+        others = dict.fromkeys(name for name, _ in self.processes if name not in PROCESSES)
+        self.terminate([*STAGES, *others, "metrics", "local"])
 
     def __enter__(self) -> Self:
         return self

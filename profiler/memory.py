@@ -5,6 +5,7 @@ Not here: what a peak means for the limit (the tuner).
 
 from typing import NamedTuple
 
+from profiler.call_memory import read_call_peak
 from profiler.deltas import Amount, Pair, count, count_single, subtract, within_bounds
 from profiler.parse import (
     parse_children_faults,
@@ -33,8 +34,9 @@ def read_memory(readings: Readings) -> Memory:
     """The peak of the invocation, with a baseline of the same kind: only such are comparable.
 
     Where the meter could only reset the process's mark, the cgroup's is that of its lifetime. If it
-    rose, it was reached now, and is exact. If there were children, or files in memory, the mark of
-    the process says too little: the lifetime's is the upper bound. Otherwise that mark holds.
+    rose, it was reached now, and is exact. Else a cgroup of the calls may tell. If there were
+    children, or files in memory, the mark of the process says too little: the lifetime's is the
+    upper bound. Otherwise that mark holds.
     """
     if readings.accuracy is Accuracy.NONE:
         return _of_nothing(readings)
@@ -44,21 +46,30 @@ def read_memory(readings: Readings) -> Memory:
     before, after = _lifetime_peak(readings.before), _lifetime_peak(readings.after)
     if before is not None and after is not None and after > before:
         return _of_cgroup(readings, Accuracy.EXACT)
+    of_call = read_call_peak(readings)
+    if of_call is not None:
+        return _of_cgroup(readings, Accuracy.EXACT)._replace(peak=of_call)
     if not may_have_had_children(readings) and not _kept_files(readings):
         return _of_process(readings, Accuracy.PROCESS_EXACT)
     return _of_cgroup(readings, Accuracy.UPPER_BOUND)
 
 
 def may_have_had_children(readings: Readings) -> bool:
-    """Unless it is known that the bootstrap waited for none and left none."""
+    """Unless it is known that the bootstrap waited for none, left none and had none."""
     before, after = readings.before.get("stat", ""), readings.after.get("stat", "")
     faults_before, faults_after = parse_children_faults(before), parse_children_faults(after)
     if faults_before is None or faults_before != faults_after:
         return True
     if "pids.current" not in readings.after:
         return False  # without a cgroup, nobody counts what it left
-    others = [_others(readings.before), _others(readings.after)]
-    return None in others or others[0] != others[1]
+    before_count, after_count = _others(readings.before), _others(readings.after)
+    if before_count is None or before_count != after_count:
+        return True
+    if "pids.others_at_start" not in readings.before:
+        return False  # readings of earlier times
+    # Who lives through the call may have taken memory in it.
+    at_start = parse_single(readings.before["pids.others_at_start"])
+    return at_start is None or before_count > at_start
 
 
 def read_page_cache(readings: Readings) -> Amount:

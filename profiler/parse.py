@@ -131,7 +131,7 @@ def parse_block_2(text: str) -> Table | None:
     return table
 
 
-def parse_interfaces(text: str) -> Table | None:
+def parse_interfaces(text: str, left_out: str = "lo") -> Table | None:
     """/proc/<pid>/net/dev without the loopback: two lines of heading, then a line each."""
     lines = text.splitlines()
     if len(lines) < 2 or not text.endswith("\n"):
@@ -145,7 +145,7 @@ def parse_interfaces(text: str) -> Table | None:
         received, sent = parse_number(columns[0]), parse_number(columns[8])
         if received is None or sent is None:
             return None
-        if name.strip() != "lo":
+        if name.strip() != left_out:
             table[name.strip()] = (received, sent)
     return table
 

@@ -4,8 +4,9 @@ Not here: how long anybody waited for them (`breakdown`).
 """
 
 from collections.abc import Callable
+from functools import partial
 
-from profiler.deltas import AMOUNT_MAX, Pair, count
+from profiler.deltas import AMOUNT_MAX, Amount, Pair, count
 from profiler.parse import Table, parse_block_1, parse_block_2, parse_interfaces
 from shared.events import Readings
 
@@ -35,6 +36,12 @@ def read_network(readings: Readings) -> Pair:
     if before is None or after is None or before.keys() != after.keys():
         return None  # no interface of a sandbox comes or goes
     return _subtract_tables(before, after)
+
+
+def read_all_network(readings: Readings, name: str) -> Amount:
+    """Bytes both ways with the loopback, where the file `name` is /proc/<pid>/net/dev."""
+    moved = _subtract_files(readings, name, partial(parse_interfaces, left_out=""))
+    return None if moved is None else sum(moved)
 
 
 def _subtract_files(readings: Readings, name: str, parse: Callable[[str], Table | None]) -> Pair:

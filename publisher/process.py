@@ -10,11 +10,12 @@ from publisher.results_bucket import ResultsBucket
 from publisher.stage import STAGE, Publisher
 from publisher.writers import Writers
 from shared.aws import make_client
+from shared.aws_calls import count_calls
 from shared.backoff import Backoff
 from shared.inbox import LogUnavailableError
 from shared.log import Log
-from shared.pace import Pace
 from shared.open_inbox import open_inbox
+from shared.pace import Pace
 from shared.redis_inbox import make_consumer_name
 from shared.settings import Settings
 from shared.topology import RECOMMENDATIONS
@@ -25,7 +26,7 @@ _FINISH_S = 3.0  # process managers give about 5
 
 def build(settings: Settings) -> Publisher:
     """The stage, for what the settings name. Nothing is called yet."""
-    s3 = make_client(settings, "s3", connections=settings.s3_writers)
+    s3 = count_calls(make_client(settings, "s3", connections=settings.s3_writers), STAGE)
     inbox = open_inbox(settings, RECOMMENDATIONS, make_consumer_name(STAGE), overlapped=True)
     bucket = ResultsBucket(s3, settings.output_bucket)
     return Publisher(

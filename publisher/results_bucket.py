@@ -7,8 +7,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import metrics
-
 
 class BucketUnavailableError(Exception):
     """S3 did not take the document. It may later."""
@@ -23,7 +21,6 @@ class ResultsBucket:
 
     def write(self, key: str, document: bytes) -> None:
         """Put one document; writing it again changes nothing. Raises BucketUnavailableError."""
-        metrics.S3_CALLS.labels("publisher").inc()
         try:
             self._s3.put_object(
                 Bucket=self.name, Key=key, Body=document, ContentType="application/json"

@@ -7,6 +7,7 @@ sees to that), and writing the same bytes to the same key again changes nothing.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -83,8 +84,13 @@ class Publisher:
         written = self.writers.take_done()
         for work in written:
             self.inbox.commit(work.delivery, (self._publication(work),))
-            metrics.PUBLISHED.labels(STATUS[work.event.execution.outcome]).inc()
-        metrics.HANDLED.labels(STAGE).inc(len(written))
+        if written:
+            statuses = Counter(STATUS[work.event.execution.outcome] for work in written)
+            for status, count in statuses.items():
+                metrics.PUBLISHED.labels(status).inc(count)
+            metrics.DOCUMENT_BYTES.inc(sum(len(work.document) for work in written))
+            metrics.HANDLED.labels(STAGE).inc(len(written))
+            metrics.DOCUMENTS_UNWRITTEN.set(self.writers.in_flight)
         return len(written)
 
     def _receive(self, block_ms: int) -> None:
@@ -119,6 +125,11 @@ class Publisher:
         self.unannounced = []
         for work in announced:
             self.writers.write(work, work.key, work.document)
+        now_ms = self.now_ms()
+        for work in announced:
+            waited_ms = now_ms - work.event.execution.requested_at_ms
+            metrics.RESULT_LATENCY.observe(max(waited_ms, 0) / 1_000)
+        metrics.DOCUMENTS_UNWRITTEN.set(self.writers.in_flight)
         return len(announced)
 
     def _publication(self, work: Work) -> ResultPublished:

@@ -31,7 +31,9 @@ def read_seeds(url: str) -> list[Node]:
     """The nodes that a cluster's URL names: where to ask first."""
     nodes = []
     for place in urlsplit(url).netloc.rpartition("@")[2].split(","):
-        host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
+        host, _, port = (
+            place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
+        )
         nodes.append(Node(host.strip("[]"), int(port or 6379)))
     return nodes
 
@@ -43,14 +45,6 @@ def name_node(url: str, node: Node) -> str:
     host = f"[{node.host}]" if ":" in node.host else node.host
     scheme = parts.scheme.removesuffix(_CLUSTER)
     return urlunsplit((scheme, f"{user}{at}{host}:{node.port}", "/0", parts.query, ""))
-
-
-def hide_password(url: str) -> str:
-    """The URL as it may be shown in logs."""
-    parts = urlsplit(url)
-    user, at, place = parts.netloc.rpartition("@")
-    shown = f"{user.partition(':')[0]}:***{at}{place}" if at else place
-    return urlunsplit((parts.scheme, shown, parts.path, "", ""))
 
 
 def slot_of(partition: int) -> int:

@@ -10,8 +10,7 @@ from botocore.config import Config
 
 from shared.settings import Settings
 
-
-# After which a peer counts as gone that neither answers nor hangs up. SQS answers a long poll within
+# After which a peer counts as gone that neither answers nor hangs up. SQS answers a long poll in
 # 3 seconds, and nothing is received meanwhile; S3 may think about a large object for longer.
 _SILENCE_SECONDS = {"sqs": 10}
 

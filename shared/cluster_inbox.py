@@ -11,6 +11,7 @@ connection for each partition (two where work overlaps), and one poll over all o
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from shared.backoff import Backoff
 from shared.cluster import Layout
@@ -102,13 +103,23 @@ class ClusterInbox:
         for part in self._parts.values():
             part.inbox.hold()
 
+    def adopt(self, delivery: Delivery) -> None:
+        """See `Inbox.adopt`."""
+        self._parts[delivery.partition].inbox.adopt(delivery)
+
+    def forget(self, delivery: Delivery) -> None:
+        """See `Inbox.forget`."""
+        self._parts[delivery.partition].inbox.forget(delivery)
+
     def close(self) -> None:
         """See `Inbox.close`."""
         for part in self._parts.values():
-            part.inbox.close()
+            with suppress(LogUnavailableError):  # what is pending will be claimed after a while
+                self._find(part)
+                part.inbox.close()
             part.backoff.reset()
 
-    # -- as RedisInbox ------------------------------------------------------------------------------
+    # -- as RedisInbox ----------------------------------------------------------------------------
 
     @property
     def in_hand(self) -> int:
@@ -130,7 +141,7 @@ class ClusterInbox:
                 self._lost(part, error)
                 raise
 
-    # -- the partitions -------------------------------------------------------------------------------
+    # -- the partitions ----------------------------------------------------------------------------
 
     def _receive_from_all(self, count_max: int) -> list[Delivery]:
         """What has come, from each partition its share; the first one to be asked changes."""

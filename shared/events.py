@@ -285,6 +285,7 @@ class InvocationRequested(Event, frozen=True, tag=True):
     reuse: bool = True  # false: a sandbox for this invocation alone
     reply_to: str | None = None
     memory_auto: bool = False  # `memory_mb` is the limit that the tuner has set, once there is one
+    traceparent: str | None = None  # the sender's span (W3C Trace Context), for `traces` alone
 
 
 class InvocationRejected(Event, frozen=True, tag=True):

@@ -63,6 +63,14 @@ class Inbox(Protocol):
         """Refresh the ownership of everything in hand, if it is time to; cheap to call often."""
         ...
 
+    def adopt(self, delivery: Delivery) -> None:
+        """A delivery that was taken over outside of `receive` is in this hand now."""
+        ...
+
+    def forget(self, delivery: Delivery) -> None:
+        """A delivery in hand has another owner now."""
+        ...
+
     def close(self) -> None:
         """Hand back: leave the group if nothing is pending. Never raises for an absent log."""
         ...

@@ -3,19 +3,15 @@
 Not here: receiving and committing (`redis_inbox`).
 """
 
-import re
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
 
 import redis
 
-from shared.address import is_cluster, name_node, read_seeds
 from shared.codec import encode
+from shared.connection import Connection
 from shared.events import (
     DeadLettered,
     Event,
@@ -23,7 +19,7 @@ from shared.events import (
     InvocationRequested,
     MemoryLimitChanged,
 )
-from shared.inbox import LogUnavailableError
+from shared.redis_errors import waiting_for_redis
 from shared.scripts import DIGESTS, TEXTS
 from shared.topology import (
     DEAD,
@@ -36,28 +32,11 @@ from shared.topology import (
     key,
     limits_key,
     partition_of,
+    standby_key,
     stream_of,
 )
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 _MESSAGE = "message:"
-_UNAVAILABLE = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.ReadOnlyError,
-    redis.BusyLoadingError,
-    redis.OutOfMemoryError,
-    redis.exceptions.RedisClusterException,  # no node of it answers
-    redis.exceptions.ClusterError,  # it does not cover all slots, or a slot is on its way
-    redis.exceptions.MovedError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ExecAbortError,  # one of its commands was refused for such a reason
-)
-# States without a class of their own; redis-py puts words of its own before that of Redis. MISCONF:
-# the disk of the append-only file is full.
-_PASSING = re.compile(r"\b(MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|UNKILLABLE)\b")
 _MESSAGE_LIFE_S = 14 * 86_400  # SQS keeps none for longer
 
 
@@ -70,6 +49,15 @@ class Accepted(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a try to lead."""
+
+    leads: bool
+    left_ms: int  # until the lead runs out, whoever has it
+    standby_led: int  # the fewest partitions that a standby of this one leads; -1 without one
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedResult:
     """A result document and the channels that hear of it."""
 
@@ -78,60 +66,19 @@ class PublishedResult:
     document: bytes
 
 
-def _waiting_for_redis(call: Any) -> Any:  # noqa: ANN401
-    """Turn the client's errors into the one that stages wait on."""
-
-    @wraps(call)
-    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        try:
-            return call(*args, **kwargs)
-        except _UNAVAILABLE as error:
-            raise LogUnavailableError(f"Redis does not answer: {error}") from error
-        except redis.ResponseError as error:
-            if not _PASSING.search(str(error)):
-                raise
-            raise LogUnavailableError(f"Redis takes nothing now: {error}") from error
-
-    return guarded
-
-
 def _sortable(entry_id: bytes) -> tuple[int, int]:
     milliseconds, _, number = entry_id.partition(b"-")
     return int(milliseconds), int(number)
 
 
-class Log:
+class Log(Connection):
     """The streams and keys of one Redis. Every call raises LogUnavailableError without it."""
-
-    def __init__(self, url: str, partitions: int = 1) -> None:
-        self._url = url
-        self._partitions = partitions
-        self._lock = threading.Lock()
-        self._client: Any = None
-        self._scripts: dict[str, Any] = {}
-
-    @property
-    def _redis(self) -> Any:  # noqa: ANN401
-        """The client. A cluster's asks for the layout when it is made: not before it is needed."""
-        if self._client is None:
-            with self._lock:
-                if self._client is None:
-                    client = _make_client(self._url)
-                    self._scripts = {
-                        name: client.register_script(text) for name, text in TEXTS.items()
-                    }
-                    self._client = client
-        return self._client
-
-    def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401
-        client = self._redis
-        return self._scripts[script](keys=keys, args=args, client=client)
 
     def partition_of(self, function_id: str) -> int:
         """The partition that holds all events of a function."""
         return partition_of(function_id, self._partitions)
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def accept(
         self, event: InvocationRequested | InvocationRejected, *, message_id: str, receipt: str
     ) -> Accepted:
@@ -144,21 +91,22 @@ class Log:
         )
         return Accepted(state.decode())
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def grant(self, change: MemoryLimitChanged) -> None:
         """Remember the limit that the tuner has set; what is newer stays."""
-        self._scripts["grant"](
-            keys=[limits_key(self.partition_of(change.function_id))],
-            args=[change.function_id, change.occurred_at_ms, change.to_mb],
+        self._run(
+            "grant",
+            [limits_key(self.partition_of(change.function_id))],
+            [change.function_id, change.occurred_at_ms, change.to_mb],
         )
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def granted_mb(self, function_id: str) -> int | None:
         """The limit that the tuner has set for a function; None before the first change."""
         granted = self._redis.hget(limits_key(self.partition_of(function_id)), function_id)
         return None if granted is None else int(granted.partition(b":")[2])
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def messages_of(self, requests: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """SQS message id -> newest receipt handle, for (request id, function id) pairs."""
         with self._redis.pipeline(transaction=False) as pipe:
@@ -174,7 +122,7 @@ class Log:
             for mark in marks
         ]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def settle(self, requests: Sequence[tuple[str, str]], ttl_s: int) -> None:
         """Forget the messages; keep for `ttl_s` seconds that the request has its result."""
         marks: dict[int, list[str]] = {}
@@ -189,7 +137,7 @@ class Log:
                     pipe.expire(mark, ttl_s)
                 pipe.execute()
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def backlog(self, stream: Stream) -> int:
         """Entries that the stream's group has not acknowledged, in all partitions."""
         total = 0
@@ -204,7 +152,7 @@ class Log:
             total += self._redis.xlen(name) if lag is None else lag + groups[0]["pending"]
         return total
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def publish(self, results: Sequence[PublishedResult], ttl_s: int) -> list[bool]:
         """Keep and announce each result once, in one round trip; True where it was news."""
         try:
@@ -228,7 +176,7 @@ class Log:
                 )
             return [reply == 1 for reply in pipe.execute()]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
         """Keep a message that never became an entry, with the reason; once for each message id."""
         letter = DeadLettered(
@@ -246,7 +194,7 @@ class Log:
         keys = [accepted_key(invocation_id, 0), key(DEAD, 0)]
         self._run("bury", keys, [encode(letter), _MESSAGE_LIFE_S])
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def append(self, event: Event, *, partition: int) -> str:
         """Append one event to the stream of its type; returns the entry id."""
         entry_id = self._redis.xadd(
@@ -254,21 +202,33 @@ class Log:
         )
         return str(entry_id.decode())
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def append_again(self, stream: str, partition: int, payload: bytes) -> str:
         """Append the bytes of a buried entry to the stream that it came from."""
         name = key(next(one for one in STREAMS if one.name == stream), partition)
         return str(self._redis.xadd(name, {"event": payload}).decode())
 
-    @_waiting_for_redis
-    def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
-        """Take or keep the lead of a stage of which one consumer may be active."""
-        return bool(self._run("lead", [active_key(stage, 0)], [consumer, ttl_ms]) == 1)
+    @waiting_for_redis
+    def contend(
+        self, stage: str, partition: int, consumer: str, ttl_ms: int, *, led: int = 0
+    ) -> Standing:
+        """Take or keep the lead of a partition, of which one consumer may be active.
 
-    @_waiting_for_redis
-    def resign(self, stage: str, consumer: str) -> None:
+        `led`: how many partitions the consumer's process leads, for those who have too many.
+        """
+        keys = [active_key(stage, partition), standby_key(stage, partition)]
+        leads, left_ms, standby_led = self._run("lead", keys, [consumer, ttl_ms, led])
+        return Standing(bool(leads == 1), left_ms, standby_led)
+
+    def lead(self, stage: str, consumer: str, ttl_ms: int) -> bool:
+        """Take or keep the lead of a stage that has one, whatever the partitions."""
+        standing: Standing = self.contend(stage, 0, consumer, ttl_ms)
+        return standing.leads
+
+    @waiting_for_redis
+    def resign(self, stage: str, consumer: str, partition: int = 0) -> None:
         """Give the lead up."""
-        self._run("resign", [active_key(stage, 0)], [consumer])
+        self._run("resign", [active_key(stage, partition)], [consumer])
 
     def handled(self, stream: Stream, partition: int) -> Iterator[bytes]:
         """Events that the stream's group has handled, oldest first: what its state rests on."""
@@ -303,7 +263,7 @@ class Log:
             before = entry_id
         return before
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def last_id(self, stream: Stream, partition: int) -> str:
         """The id of the newest entry; 0-0 without any."""
         newest: list[tuple[bytes, object]] = self._redis.xrevrange(key(stream, partition), count=1)
@@ -317,21 +277,21 @@ class Log:
                 before = f"({entry_id.decode()}"
                 yield fields[b"event"]
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _range_back(self, name: str, before: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrevrange(
             name, before, "-", count=500
         )
         return found
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _range(self, name: str, after: str, last: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(
             name, after, last, count=1_000
         )
         return found
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def _position(self, stream: Stream, partition: int) -> tuple[str, set[bytes]]:
         name = key(stream, partition)
         if not self._redis.exists(name):
@@ -342,31 +302,8 @@ class Log:
                 return group["last-delivered-id"].decode(), {one["message_id"] for one in entries}
         return "0-0", set()
 
-    @_waiting_for_redis
+    @waiting_for_redis
     def dead_letters(self, partition: int) -> list[tuple[str, bytes]]:
         """Entry id and event of each entry in the dead stream of a partition."""
         entries = self._redis.xrange(key(DEAD, partition))
         return [(entry_id.decode(), fields[b"event"]) for entry_id, fields in entries]
-
-    @_waiting_for_redis
-    def ping(self) -> None:
-        """Raise unless Redis answers."""
-        self._redis.ping()
-
-    def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            self._client.close()
-
-
-def _make_client(url: str) -> Any:  # noqa: ANN401
-    options = {"protocol": 2, "socket_connect_timeout": 5, "socket_timeout": 10}
-    if not is_cluster(url):
-        return redis.Redis.from_url(url, **options)
-    problem: redis.RedisError | None = None
-    for seed in read_seeds(url):
-        try:
-            return redis.RedisCluster.from_url(name_node(url, seed), **options)
-        except (redis.RedisError, OSError) as error:
-            problem = error
-    raise redis.ConnectionError(f"no node of the cluster answers: {problem}")

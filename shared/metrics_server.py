@@ -1,6 +1,8 @@
 """The HTTP endpoint of one host: `/metrics` for Prometheus, `/healthz` for whoever restarts things.
 
-Healthy means that no stage waits for something that does not answer. Not here: the metrics.
+Healthy means that no stage waits for something that does not answer. The process `metrics` also
+watches the log; `METRICS_OWN` makes the other processes serve their own endpoint, without it.
+Not here: the metrics.
 """
 
 import json
@@ -10,8 +12,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from shared import metrics
+from shared.log_figures import Figures, LogFigures, watch
 from shared.logging import log_event
+from shared.metrics_text import LogCollector, render
 from shared.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -25,17 +28,20 @@ def read_health(text: str) -> tuple[bool, list[str]]:
     return not waiting, waiting
 
 
-def make_server(settings: Settings, folder: Path | None) -> ThreadingHTTPServer:
+def make_server(
+    settings: Settings, folder: Path | None, log: LogCollector | None = None
+) -> ThreadingHTTPServer:
     """A server that is ready to `serve_forever`."""
+    collectors = () if log is None else (log,)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            text = metrics.render(folder)
             match self.path.partition("?")[0]:
                 case "/metrics":
+                    text = render(folder, collectors)
                     self._answer(200, "text/plain; version=0.0.4; charset=utf-8", text)
                 case "/healthz":
-                    healthy, waiting = read_health(text.decode())
+                    healthy, waiting = read_health(render(folder).decode())
                     body = json.dumps({"healthy": healthy, "waiting": waiting}).encode()
                     self._answer(200 if healthy else 503, "application/json", body)
                 case _:
@@ -55,10 +61,16 @@ def make_server(settings: Settings, folder: Path | None) -> ThreadingHTTPServer:
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Serve the metrics of all processes of this host until `stop`."""
+    """Serve the metrics of all processes of this host, and the log's, until `stop`."""
     folder = Path(settings.state_dir) / "metrics"
-    server = make_server(settings, folder)
+    collector = LogCollector(Figures())
+    server = make_server(settings, folder, collector)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     log_event(LOG, "metrics.serving", port=server.server_port)
-    stop.wait()
+    log = LogFigures(settings.redis_address, settings.partitions)
+
+    def tell(figures: Figures) -> None:
+        collector.figures = figures
+
+    watch(log, stop, tell)
     server.shutdown()

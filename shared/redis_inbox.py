@@ -71,6 +71,7 @@ class RedisInbox:
         self._hand: dict[_Place, Delivery] = {}
         self._unconfirmed: dict[_Place, Command] = {}
         self._fenced = 0
+        self._committed = 0  # not yet in the metrics
         self._committed_total = metrics.COMMITS.labels(self._stage, "committed")
         self._fenced_total = metrics.COMMITS.labels(self._stage, "fenced")
         self._asked = False
@@ -151,6 +152,7 @@ class RedisInbox:
                 if not wait_readable([self._writer.fileno()], deadline - time.monotonic()):
                     raise LogUnavailableError("Redis did not answer a commit in time")
                 self._writer.pump()
+        self._count_committed()
         fenced, self._fenced = self._fenced, 0
         return fenced
 
@@ -168,6 +170,14 @@ class RedisInbox:
                 self._writer.queue(
                     ("EVALSHA", DIGESTS["hold"], 1, name, self._group, self.consumer, *ids), check
                 )
+
+    def adopt(self, delivery: Delivery) -> None:
+        """See `Inbox.adopt`."""
+        self._hand[delivery.partition, delivery.entry_id] = delivery
+
+    def forget(self, delivery: Delivery) -> None:
+        """See `Inbox.forget`."""
+        self._hand.pop((delivery.partition, delivery.entry_id), None)
 
     def close(self) -> None:
         """See `Inbox.close`."""
@@ -252,6 +262,7 @@ class RedisInbox:
         for wire in dict.fromkeys((self._writer, self._reader)):
             if wire.fileno() in readable:
                 wire.pump()
+        self._count_committed()
         return wake in readable
 
     def _claim(self, count: int) -> None:
@@ -297,12 +308,21 @@ class RedisInbox:
 
     # -- committing --------------------------------------------------------------------------------
 
+    def _count_committed(self) -> None:
+        """Once for all that Redis has answered: a batch costs one increment."""
+        if self._committed:
+            self._committed_total.inc(self._committed)
+            self._committed = 0
+
     def _queue_commit(self, place: _Place, command: Command) -> None:
         def confirm(reply: Reply) -> None:
             committed = check(reply) == 1
             self._unconfirmed.pop(place, None)
-            self._fenced += not committed
-            (self._committed_total if committed else self._fenced_total).inc()
+            if committed:
+                self._committed += 1
+            else:
+                self._fenced += 1
+                self._fenced_total.inc()
 
         self._writer.queue(command, confirm)
 
@@ -336,6 +356,7 @@ class RedisInbox:
             self._reader.pump()
         if not str(replies[0]).startswith("BUSYGROUP"):
             check(replies[0])
+        self._reader.call(("EVALSHA", DIGESTS["mend"], 1, name, self._group, _RECOVERED_MAX))
 
     def _recover(self) -> None:
         """Entries that Redis delivered to us and the lost connection swallowed."""

@@ -29,6 +29,7 @@ class Stage:
     handle: Callable[[Anything], Sequence[Event]]
     attempts_max: int = 5
     batch_max: int = 128
+    tell: Callable[[], None] = lambda: None  # its metrics, once after a batch
 
 
 def take_event(stage: str, inbox: Inbox, delivery: Delivery, attempts_max: int) -> Anything | None:
@@ -59,7 +60,9 @@ def run_once(stage: Stage, inbox: Inbox, block_ms: int) -> int:
             inbox.bury(delivery, reason)
             continue
         inbox.commit(delivery, outputs)
-    metrics.HANDLED.labels(stage.name).inc(len(deliveries))
+    if deliveries:
+        metrics.HANDLED.labels(stage.name).inc(len(deliveries))
+        stage.tell()
     return len(deliveries)
 
 

@@ -14,10 +14,14 @@ TEXTS = {
         "commit",
         "grant",
         "hold",
+        "keep",
         "lead",
         "leave",
+        "mend",
+        "offer",
         "publish",
         "resign",
+        "take",
     )
 }
 DIGESTS = {

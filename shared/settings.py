@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -17,6 +18,7 @@ Positive = Annotated[int, Meta(ge=1)]
 
 LOCAL_ACCOUNT = "123456789012"  # the account id that the AWS stand-in answers for
 LOCAL_QUEUE = "hearth-requests"
+TOKEN_CHARACTERS_MIN = 16
 
 
 class SettingsError(Exception):
@@ -30,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: str = ""
     redis_host: str = ""
     redis_port: Port = 6379
+    redis_ca_file: str = ""
     sqs_queue_url: str = ""
     s3_code_bucket: str = ""
     s3_output_bucket: str = ""
@@ -85,6 +88,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_port: Port = 8000
     metrics_own: bool = False
     metrics_bind: str = "127.0.0.1"
+    console_port: Port = 8001
+    console_bind: str = "127.0.0.1"
+    console_token: str = ""
+    otel_exporter_otlp_endpoint: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
@@ -100,6 +107,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def redis_address(self) -> str:
         """The URL of the Redis that holds the log."""
+        if self.redis_url and self.redis_ca_file:
+            joint = "&" if "?" in self.redis_url else "?"
+            return f"{self.redis_url}{joint}ssl_ca_certs={quote(self.redis_ca_file)}"
         if self.redis_url:
             return self.redis_url
         if self.redis_host:
@@ -167,6 +177,17 @@ def load_from_process() -> Settings:
     return load(os.environ)
 
 
+def adopt(named: Mapping[str, str]) -> None:
+    """Take what a `.env` names into this process's environment, where that says nothing itself."""
+    for name, value in named.items():
+        os.environ.setdefault(name, value)
+
+
+def wants_no_colour() -> bool:
+    """Whether NO_COLOR asks for plain text (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def process_environment() -> dict[str, str]:
     """A copy of the environment, for child processes of `local` and the sandboxes' launcher."""
     return dict(os.environ)
@@ -178,6 +199,18 @@ def name_metrics_folder(folder: Path) -> None:
 
 
 def _check_relations(settings: Settings) -> None:
+    if settings.redis_ca_file and not settings.redis_url.startswith("rediss"):
+        message = (
+            "REDIS_CA_FILE: given, but REDIS_URL does not begin with rediss. "
+            "Set REDIS_URL in .env to rediss://... so that the connection is encrypted."
+        )
+        raise SettingsError(message)
+    if settings.console_token and len(settings.console_token) < TOKEN_CHARACTERS_MIN:
+        message = (
+            f"CONSOLE_TOKEN: shorter than {TOKEN_CHARACTERS_MIN} characters, it could be guessed. "
+            "Remove it and the console makes one, or set the output of: openssl rand -hex 24"
+        )
+        raise SettingsError(message)
     if settings.tuner_objective == "latency" and not settings.tuner_latency_ms_max:
         message = (
             "TUNER_LATENCY_MS_MAX: missing, but TUNER_OBJECTIVE is latency. "

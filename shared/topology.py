@@ -33,12 +33,16 @@ DEAD = Stream("dead", "any", ("DeadLettered",), "ingest")
 
 STREAMS = (REQUESTS, EXECUTIONS, PROFILES, RECOMMENDATIONS, MODELS, PUBLICATIONS, DEAD)
 
+EXECUTORS_CHANNEL = "hearth:executors"  # what executors tell one another
+
 # Every key of the log, by pattern; `docs/operations.md` explains each, a test compares.
 KEY_PATTERNS = (
     *(f"{{hearth:P}}:{stream.name}" for stream in STREAMS),
     "{hearth:P}:accepted:REQUEST_ID",
     "{hearth:P}:active:STAGE",
+    "{hearth:P}:standby:STAGE",
     "{hearth:P}:limits",
+    "{hearth:P}:offer:ENTRY",
     "job:REQUEST_ID",
 )
 
@@ -61,6 +65,16 @@ def accepted_key(request_id: str, partition: int) -> str:
 def active_key(stage: str, partition: int) -> str:
     """Names the one consumer that may fold the partition's state."""
     return f"{{hearth:{partition}}}:active:{stage}"
+
+
+def standby_key(stage: str, partition: int) -> str:
+    """Tells the leader that somebody with fewer partitions would take this one."""
+    return f"{{hearth:{partition}}}:standby:{stage}"
+
+
+def offer_key(entry_id: str, partition: int) -> str:
+    """An entry that its owner would leave to another executor, for a moment."""
+    return f"{{hearth:{partition}}}:offer:{entry_id}"
 
 
 def limits_key(partition: int) -> str:

@@ -65,7 +65,7 @@ class ClusterNode:
 
     @property
     def role(self) -> str:
-        """master or slave."""
+        """Either master or slave."""
         return str(self.client.info("replication")["role"])
 
     def _answers(self) -> bool:
@@ -108,15 +108,15 @@ class RedisCluster:
             node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", place + 1)
         first_node = self.nodes[0]
         for node, bus_port in zip(self.nodes[1:], self._bus_ports[1:], strict=True):
-            first_node.client.execute_command(
-                "CLUSTER MEET", "127.0.0.1", node.port, bus_port
-            )
+            first_node.client.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus_port)
         wait_until(self._all_agree, "the nodes know each other")
         replica = self.nodes[MASTERS]
         replica.client.execute_command("CLUSTER REPLICATE", first_node.id)
         wait_until(
-            lambda: first_node.client.info("replication")["connected_slaves"] == 1
-            and replica.client.info("replication")["master_link_status"] == "up",
+            lambda: (
+                first_node.client.info("replication")["connected_slaves"] == 1
+                and replica.client.info("replication")["master_link_status"] == "up"
+            ),
             "the replica follows",
         )
 
@@ -133,11 +133,7 @@ class RedisCluster:
 
     def master_of(self, slot: int) -> ClusterNode:
         """Who holds a slot."""
-        port = next(
-            owner[1]
-            for first, last, owner, *_ in self.nodes[1].client.execute_command("CLUSTER SLOTS")
-            if first <= slot <= last
-        )
+        port = self._find_owner(slot, self.nodes[1])
         return next(node for node in self.nodes if node.port == port)
 
     def move_slot(self, slot: int, target: ClusterNode) -> None:
@@ -152,6 +148,17 @@ class RedisCluster:
         for node in (target, source, *self.nodes):
             if node.role == "master":
                 node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", target.id)
+
+        # A replica that takes over before it has heard of the move would claim the slot, empty.
+        wait_until(
+            lambda: {target.port} == {self._find_owner(slot, node) for node in self.nodes},
+            "all nodes know who holds the slot",
+        )
+
+    def _find_owner(self, slot: int, asked: ClusterNode) -> int:
+        """The port of the master that holds a slot, in the eyes of a node."""
+        ranges: Any = asked.client.execute_command("CLUSTER SLOTS")
+        return int(next(owner[1] for first, last, owner, *_ in ranges if first <= slot <= last))
 
     def _all_agree(self) -> bool:
         return all(

@@ -28,13 +28,26 @@ def make_client(stack: Stack) -> Client:
     return Client(settings.local_redis_port, settings.aws_endpoint, settings.queue_url)
 
 
+def ask_to_stop(stack: Stack) -> None:
+    """SIGTERM to all at once but for what they stand on: nothing is under way any more."""
+    for name, process in stack.processes:
+        if name != "local" and process.poll() is None:
+            process.terminate()
+
+
 @contextmanager
 def stack_maker(folder: Path) -> Iterator[MakeStack]:
     """Starts stacks with some processes and settings; stops them at the end."""
     need(shutil.which("redis-server") is not None, "redis-server is missing: make setup")
     stacks: list[Stack] = []
+    clients: list[Client] = []
 
-    def make(*processes: str, sandbox: str = "bubblewrap", **settings: str) -> tuple[Stack, Client]:
+    def make(
+        *processes: str,
+        sandbox: str = "bubblewrap",
+        connect: Callable[[Stack], Client] = make_client,
+        **settings: str,
+    ) -> tuple[Stack, Client]:
         if sandbox == "docker":
             need(docker_answers(), "no Docker Engine answers: start one")
         else:
@@ -50,12 +63,16 @@ def stack_maker(folder: Path) -> Iterator[MakeStack]:
         stack.start("local")
         stack.wait_local()
         stack.start(*[name for name in processes or PROCESSES if name != "local"])
-        return stack, make_client(stack)
+        clients.append(connect(stack))
+        return stack, clients[-1]
 
     try:
         yield make
     finally:
+        for client in clients:
+            client.close()  # a Redis waits for its clients to leave
         for stack in stacks:
+            ask_to_stop(stack)
             stack.stop()
             assert stack.log_path is not None
             print(stack.log_path.read_text()[-8_000:])

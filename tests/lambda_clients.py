@@ -30,7 +30,7 @@ def lay_python_client(folder: Path, files: Mapping[str, str], version: str = "3.
     place = CACHE / f"{PYTHON_CLIENT}-{version}"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     wanted = ["--only-binary=:all:", "--python-version", version, PYTHON_CLIENT]
-    _install(place, [*pip, "--target", str(_draft_of(place)), *wanted])
+    install_once(place, [*pip, "--target", str(draft_of(place)), *wanted])
     return _lay(folder, place, {"bootstrap": PYTHON_BOOTSTRAP, **files})
 
 
@@ -41,7 +41,7 @@ def lay_nodejs_client(folder: Path, files: Mapping[str, str]) -> Path:
     need(not missing, f"{', '.join(missing)} is missing. Run: scripts/setup --test")
     need(_HEADERS.exists(), f"{_HEADERS} is missing. Run: scripts/setup --test")
     npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--nodedir=/usr"]
-    _install(place, [*npm, "--prefix", str(_draft_of(place)), NODEJS_CLIENT])
+    install_once(place, [*npm, "--prefix", str(draft_of(place)), NODEJS_CLIENT])
     client = place / "node_modules" / "aws-lambda-ric"
     folder.mkdir()
     for part in ("bin", "dist"):
@@ -49,10 +49,11 @@ def lay_nodejs_client(folder: Path, files: Mapping[str, str]) -> Path:
     return _write(folder, {"bootstrap": NODEJS_BOOTSTRAP, **files})
 
 
-def _install(place: Path, command: Sequence[str]) -> None:
+def install_once(place: Path, command: Sequence[str]) -> None:
+    """Run a command that fills `draft_of(place)`, unless `place` is there already."""
     if place.is_dir():
         return
-    draft = _draft_of(place)
+    draft = draft_of(place)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
@@ -65,7 +66,8 @@ def _install(place: Path, command: Sequence[str]) -> None:
     draft.rename(place)
 
 
-def _draft_of(place: Path) -> Path:
+def draft_of(place: Path) -> Path:
+    """Where it is put until it is whole."""
     return place.parent / f"{place.name}.new"
 
 

@@ -1,165 +1,35 @@
-"""The tuner's process: the one active consumer, whose state is folded from its own input.
+"""The tuner's process: a try at every partition, each on a thread of its own.
 
-A second tuner stands by. Whoever takes the lead takes over everything pending, folds what was
-handled before and goes on in order, so a crash changes no advice. A commit that was fenced off
-means that somebody else leads: the state is dropped and folded anew.
+Each partition has one active consumer, since its state is a fold and order matters; the others
+stand by. A process with more partitions than another gives some away. Not here: leading (`leader`).
 """
 
-import logging
 import threading
-import time
-from collections.abc import Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 
-from shared import metrics
-from shared.backoff import Backoff
-from shared.codec import UndecodableError, decode
-from shared.events import (
-    Advice,
-    Anything,
-    Event,
-    InvocationProfiled,
-    InvocationTuned,
-    MemoryLimitChanged,
-)
-from shared.inbox import LogUnavailableError
 from shared.log import Log
-from shared.logging import log_event
-from shared.pace import Pace
-from shared.redis_inbox import RedisInbox, make_consumer_name
-from shared.runner import Stage, run_once
 from shared.settings import Settings
-from shared.topology import MODELS, PROFILES
 from tuner.adviser import make_adviser
-from tuner.refresh import read_models
-from tuner.stage import Tuner
-from tuner.state import resume
-
-LOG = logging.getLogger(__name__)
-STAGE = "tuner"
-
-
-class Counter:
-    """The tuner at the edge: what it advises shows in the metrics."""
-
-    def __init__(self, tuner: Tuner) -> None:
-        self._tuner = tuner
-        self._savings_usd: dict[str, float] = {}  # a month, by function
-        self._total_usd = 0.0
-
-    def handle(self, event: Anything) -> Sequence[Event]:
-        """As the tuner."""
-        outputs = self._tuner.handle(event)
-        for output in outputs:
-            if isinstance(output, InvocationTuned) and output.advice is not None:
-                self._count(output.execution.function_id, output.advice)
-            if isinstance(output, MemoryLimitChanged):
-                metrics.LIMIT_CHANGES.labels(output.action).inc()
-        return outputs
-
-    def _count(self, function_id: str, advice: Advice) -> None:
-        for finding in advice.findings:
-            metrics.FINDINGS.labels(finding.kind.value).inc()
-        savings_usd = advice.savings_monthly_usd or 0.0
-        self._total_usd += savings_usd - self._savings_usd.get(function_id, 0.0)
-        self._savings_usd[function_id] = savings_usd
-        metrics.SAVINGS.set(self._total_usd)
-
-
-def lead(settings: Settings, log: Log, consumer: str, stop: threading.Event) -> None:
-    """Fold and advise for as long as this process leads."""
-    inbox = RedisInbox(settings, PROFILES, consumer)
-    ttl_ms = settings.lead_ttl_ms
-    block_ms = min(ttl_ms // 4, 1_000)
-    stage: Stage | None = None
-    newest: tuple[str, ...] = ()
-    renew_at = 0.0
-    backoff = Backoff(STAGE, "redis")
-    pace = Pace()
-    while not stop.is_set() and not inbox.fenced:
-        try:
-            if time.monotonic() >= renew_at:
-                if not log.lead(STAGE, consumer, ttl_ms):
-                    break
-                renew_at = time.monotonic() + ttl_ms / 3000
-                if newest != (newest := read_newest_models(log, settings.partitions)):
-                    if inbox.flush():  # fenced off: somebody else leads
-                        break
-                    # What is committed is handled, so the fold goes on where it stands.
-                    stage = make_stage(settings, log) if stage else take_over(settings, log, inbox)
-            stage = stage or take_over(settings, log, inbox)
-            count = run_once(stage, inbox, block_ms)
-            backoff.reset()
-            time.sleep(pace.decide_pause(count, time.monotonic()))
-        except LogUnavailableError as error:
-            backoff.wait(stop, error)
-    log_event(LOG, "tuner.lead_ended", fenced=inbox.fenced)
-    inbox.close()
-    with suppress(LogUnavailableError):  # then it runs out by itself
-        log.resign(STAGE, consumer)
-
-
-def take_over(settings: Settings, log: Log, inbox: RedisInbox) -> Stage:
-    """Claim what the last leader left, then fold what it had handled."""
-    inbox.claim_all()
-    return make_stage(settings, log)
-
-
-def make_stage(settings: Settings, log: Log) -> Stage:
-    """A tuner that knows what was handled so far."""
-    tuner = Tuner(make_adviser(settings))
-    count = restore(tuner, log, settings.partitions)
-    log_event(LOG, "tuner.restored", event_count=count)
-    return Stage(STAGE, Counter(tuner).handle, settings.attempts_max, settings.batch_max)
-
-
-def restore(tuner: Tuner, log: Log, partitions: int) -> int:
-    """Go on from the latest models, and fold what was handled after them; how many events."""
-    count = 0
-    for partition in range(partitions):
-        models = read_models(log, partition)
-        untils = {name: parse_entry_id(model.until_entry) for name, model in models.items()}
-        for model in models.values():
-            tuner.know(model.function_id, resume(model.state))
-        for entry_id, payload in log.handled_entries(PROFILES, partition):
-            try:
-                event = decode(payload)
-            except UndecodableError:
-                continue  # it was buried when it was handled
-            if not isinstance(event, InvocationProfiled):
-                continue
-            until = untils.get(event.execution.function_id)
-            if until is None or parse_entry_id(entry_id) > until:
-                tuner.restore(event)
-                count += 1
-    return count
-
-
-def parse_entry_id(entry_id: str) -> tuple[int, int]:
-    """The two numbers of an entry id, which sort as the log does."""
-    milliseconds, _, number = entry_id.partition("-")
-    return int(milliseconds), int(number or 0)
-
-
-def read_newest_models(log: Log, partitions: int) -> tuple[str, ...]:
-    """What changes when a replay has refreshed the models."""
-    return tuple(log.last_id(MODELS, partition) for partition in range(partitions))
+from tuner.leader import Leader, Offices
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Lead or stand by until `stop`. Raises PriceBookError at once where there is none."""
     make_adviser(settings)
     log = Log(settings.redis_address, settings.partitions)
-    backoff = Backoff(STAGE, "redis")
-    while not stop.is_set():
-        consumer = make_consumer_name(STAGE)
-        try:
-            leading = log.lead(STAGE, consumer, settings.lead_ttl_ms)
-        except LogUnavailableError as error:
-            backoff.wait(stop, error)
-            continue
-        backoff.reset()
-        if leading:
-            lead(settings, log, consumer, stop)
-        else:
-            stop.wait(min(settings.lead_ttl_ms / 2000, 1.0))
+    offices = Offices(settings.lead_ttl_ms / 1_000)
+    leaders = [Leader(settings, log, one, offices) for one in range(settings.partitions)]
+    with ThreadPoolExecutor(len(leaders), thread_name_prefix="tuner") as threads:
+        others = [threads.submit(_run_until, one, stop) for one in leaders[1:]]
+        _run_until(leaders[0], stop)
+    for one in others:
+        one.result()  # raises what ended it
+    log.close()
+
+
+def _run_until(leader: Leader, stop: threading.Event) -> None:
+    """A failure of our own ends this thread, `stop` the others, and the process with them."""
+    try:
+        leader.run(stop)
+    finally:
+        stop.set()

@@ -13,6 +13,7 @@ from pathlib import Path
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from shared import metrics
 from shared.inbox import LogUnavailableError
 from shared.log import Log
 from shared.logging import log_event
@@ -81,8 +82,12 @@ def _run_once(settings: Settings) -> None:
     try:
         count = refresh(settings, lambda done: log_event(LOG, "replay.progress", event_count=done))
     except (ReplayRunningError, HistoryError, LogUnavailableError) as error:
+        skipped = isinstance(error, ReplayRunningError)
+        metrics.REPLAYS.labels("skipped" if skipped else "failed").inc()
         log_event(LOG, "replay.failed", level=logging.WARNING, reason=error)
     else:
+        metrics.REPLAYS.labels("refreshed").inc()
+        metrics.REPLAYED.set_to_current_time()
         log_event(LOG, "replay.refreshed", function_count=count)
 
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from tuner.report import Report
 
 _BAR = 24
+_FIGURES, _NOTES = 49, 22  # columns of a line before and after the bars
+_BAR_MIN = 8
 
 
-def write(report: Report) -> Iterator[str]:
-    """The lines."""
+def write(report: Report, width: int = 0) -> Iterator[str]:
+    """The lines; no longer than `width` as a rule, unless that is 0."""
+    bar, bar_of_cost = _share_out(width)
     yield f"{report.function_id}: {report.invocations:,} invocations at {report.limit_mb} MB"
     yield (
         f"  advised {report.memory_mb} MB ({report.memory_mb_min} to {report.memory_mb_max} MB are "
@@ -31,13 +34,24 @@ def write(report: Report) -> Iterator[str]:
             *([f"{runs[point.memory_mb]} runs"] if point.memory_mb in runs else []),
             *(["too little"] if point.memory_mb < report.floor_mb else []),
         ]
-        duration = "#" * round(point.duration_ms / longest * _BAR)
-        cost = "$" * round(point.usd_per_million / dearest * _BAR)
+        duration = "#" * round(point.duration_ms / longest * bar)
+        cost = "$" * round(point.usd_per_million / dearest * bar_of_cost)
         line = (
             f"  {point.memory_mb:>6} {point.duration_ms:>9.1f} {interval:>17}  "
-            f"{point.usd_per_million:>9.3f} {duration:<{_BAR}} {cost:<{_BAR}} {', '.join(notes)}"
+            f"{point.usd_per_million:>9.3f} {duration:<{bar}} {cost:<{bar_of_cost}} "
+            f"{', '.join(notes)}"
         )
         yield line.rstrip()
+
+
+def _share_out(width: int) -> tuple[int, int]:
+    """The bars of duration and cost; where there is room for one alone, the cost has its figure."""
+    left = width - _FIGURES - _NOTES
+    if not width or left >= 2 * _BAR:
+        return _BAR, _BAR
+    if left >= 2 * _BAR_MIN:
+        return left // 2, left // 2
+    return max(left, _BAR_MIN), 0
 
 
 def _describe_savings(report: Report) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -19,7 +20,15 @@ from tests.requirements import docker_answers, need
 ROOT = Path(__file__).parents[2]
 EXECUTORS = 2
 SERVICES = Counter(
-    local=1, ingest=1, executor=EXECUTORS, profiler=1, tuner=1, publisher=1, replay=1
+    local=1,
+    ingest=1,
+    executor=EXECUTORS,
+    profiler=1,
+    tuner=1,
+    publisher=1,
+    replay=1,
+    metrics=1,
+    console=1,
 )
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -67,13 +76,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         "docker-compose is missing: scripts/setup --test",
     )
     state_dir = tmp_path_factory.mktemp("compose")
-    redis_port, aws_port = find_free_port(), find_free_port()
+    redis_port, aws_port, console_port = find_free_port(), find_free_port(), find_free_port()
     project = Project(
         name=f"hearth-test-{redis_port}",
         environment=process_environment()
         | {
             "LOCAL_REDIS_PORT": str(redis_port),
             "LOCAL_AWS_PORT": str(aws_port),
+            "CONSOLE_PORT": str(console_port),
+            "METRICS_PORT": str(find_free_port()),
             "HEARTH_HOST_DIR": str(state_dir),
         },
     )
@@ -108,6 +119,19 @@ def wait_until_healthy(project: Project, seconds: float = 120) -> None:
         time.sleep(1)
 
 
+def test_every_service_is_confined(project: Project) -> None:
+    """Nobody but the executor is root; nothing writes to its image or gains a right."""
+    ids = project.compose("ps", "--quiet").split()
+    for one in json.loads(project.call("docker", "inspect", *ids)):
+        service, host = one["Config"]["Labels"]["com.docker.compose.service"], one["HostConfig"]
+        assert ("0:0" if service == "executor" else "65534:65534") == one["Config"]["User"]
+        assert host["ReadonlyRootfs"], service
+        assert ["ALL"] == host["CapDrop"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        assert host["Memory"] > 0, service
+        assert host["PidsLimit"] > 0, service
+
+
 def test_two_executors_share_the_work(client: Client) -> None:
     """Every message gets its result, measured in a sandbox beside the executor."""
     slow = "import time\ndef handler(event, context):\n    time.sleep(1)\n    return event\n"
@@ -122,6 +146,22 @@ def test_two_executors_share_the_work(client: Client) -> None:
     assert [document["output"]["name"] for document in documents] == names
     assert {document["resources"]["memoryAccuracy"] for document in documents} == {"exact"}
     assert len({document["workerId"] for document in documents}) == EXECUTORS
+
+
+def test_the_stack_tells_its_figures(project: Project) -> None:
+    """`metrics` has the log's, an executor its own, on the addresses that Prometheus is told."""
+    port = project.environment["METRICS_PORT"]
+    read = "from urllib.request import urlopen; print(urlopen('http://{}/metrics').read().decode())"
+    fetch = ["exec", "-T", "metrics", "python3", "-c"]
+
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        of_log = answer.read().decode()
+    of_executor = project.compose(*fetch, read.format("executor:8000"))
+
+    assert "hearth_redis_up 1.0" in of_log
+    assert 'hearth_stream_lag_entries{stage="executor",stream="requests"} 0.0' in of_log
+    assert "hearth_sandboxes_max 8.0" in of_executor
+    assert "hearth_stream_entries" not in of_executor
 
 
 def test_one_killed_executor_takes_only_its_own_sandboxes_along(

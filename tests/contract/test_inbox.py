@@ -17,7 +17,7 @@ from tests.fixtures_cluster import RedisCluster
 from tests.fixtures_redis import RedisServer
 
 
-@pytest.fixture(params=["memory", "redis", "redis-overlapped", "cluster", "cluster-overlapped"])
+@pytest.fixture(params=["memory", "redis", "redis-overlapped", "cluster-overlapped"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each implementation in turn."""
     if request.param == "memory":

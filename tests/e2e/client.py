@@ -45,6 +45,11 @@ class Client:
         self.pubsub: Any = self.redis.pubsub()
         self.pubsub.psubscribe("result:*")
 
+    def close(self) -> None:
+        """Leave Redis."""
+        self.pubsub.close()
+        self.redis.close()
+
     def deploy(self, name: str, files: Mapping[str, str]) -> str:
         """Upload an archive; returns its key."""
         buffer = io.BytesIO()

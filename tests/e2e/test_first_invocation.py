@@ -110,7 +110,7 @@ def test_the_second_call_is_warm_and_touches_neither_docker_nor_s3_for_code(
         ("hearth_sandbox_api_calls_total", ""),
         ("hearth_code_fetches_total", ""),
         ("hearth_sandbox_starts_total", ""),
-        ("hearth_s3_calls_total", "executor"),
+        ("hearth_aws_call_duration_seconds_count", 'stage="executor"'),
     ):
         assert total(before, name, label) == total(after, name, label), name
     assert total(after, "worker_jobs_processed_total") == 1 + total(

@@ -108,6 +108,14 @@ class MemoryInbox:
             if pending is not None and pending.consumer == self.consumer:
                 pending.since = time.monotonic()
 
+    def adopt(self, delivery: Delivery) -> None:
+        """See `Inbox.adopt`."""
+        self._hand[delivery.partition, delivery.entry_id] = delivery
+
+    def forget(self, delivery: Delivery) -> None:
+        """See `Inbox.forget`."""
+        self._hand.pop((delivery.partition, delivery.entry_id), None)
+
     def close(self) -> None:
         """See `Inbox.close`."""
         self._apply()

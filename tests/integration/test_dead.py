@@ -74,7 +74,7 @@ def test_an_unknown_letter_and_an_absent_redis_are_said_in_words(
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     for command in (["list"], ["show", letter], ["requeue", letter]):
         absent = CliRunner().invoke(main, ["dead", *command])
-        assert (absent.exit_code, "Redis does not answer" in absent.output) == (1, True)
+        assert (absent.exit_code, "Redis does not answer" in absent.output) == (3, True)
 
 
 def test_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,5 +83,5 @@ def test_wrong_settings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     result = CliRunner().invoke(main, ["dead", "list"])
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "REDIS_PORT" in result.output

@@ -90,7 +90,7 @@ CALLS: list[Callable[[Log], object]] = [
     lambda log: log.publish([PublishedResult("r", ("result:r",), b"{}")], ttl_s=60),
     lambda log: log.bury_message("ingest", b"bytes", "no JSON", "m"),
     lambda log: log.append(make_request("r"), partition=0),
-    lambda log: log.lead("tuner", "a", 1_000),
+    lambda log: log.contend("tuner", 0, "a", 1_000),
 ]
 
 

@@ -170,7 +170,7 @@ def test_replay() -> None:
     assert thumb["as_run_usd"] > thumb["new_usd"]
     total = sum(row["new_usd"] for row in rows[:-1])
     assert rows[-1]["new_usd"] == pytest.approx(total, abs=1e-4)
-    assert CliRunner().invoke(main, ["replay", "--policy", "latency"]).exit_code == 1
+    assert CliRunner().invoke(main, ["replay", "--policy", "latency"]).exit_code == 2
     assert "thumb" in run("replay", "--latency-ms-max", "500")
 
 
@@ -188,4 +188,4 @@ def test_what_if() -> None:
     assert 0.8 == pytest.approx(
         (on_arm["what_if_usd"] - fee) / (on_arm["as_run_usd"] - fee), rel=1e-4
     )
-    assert CliRunner().invoke(main, ["whatif", "--price-book", "nowhere"]).exit_code == 1
+    assert CliRunner().invoke(main, ["whatif", "--price-book", "nowhere"]).exit_code == 2

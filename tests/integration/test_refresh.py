@@ -20,6 +20,7 @@ from tests.fixtures_redis import RedisServer
 from tests.integration.test_history import make_ordered, write_archive
 from tests.unit.test_tuner import make_event
 from tuner import process
+from tuner.leader import restore
 from tuner.refresh import read_models
 from tuner.replay_schedule import STAGE, ReplayCronError, ReplayRunningError, refresh, run
 from tuner.stage import Tuner
@@ -63,7 +64,7 @@ def test_a_tuner_goes_on_from_refreshed_models(settings: Settings, tmp_path: Pat
     handle_all(settings, steady, 200)
 
     fresh = Tuner()
-    assert 200 == process.restore(fresh, log, 1)
+    assert 200 == restore(fresh, log, 0)
     assert steady.save() == fresh.save()
     assert count == len(read_models(log, 0))
     assert 400 == told[-1]

@@ -36,6 +36,7 @@ from shared.events import (
     Readings,
     Start,
 )
+from tests.kernel.precedence import at_once, prefer
 
 PERIOD_US = 20_000
 FUNCTIONS = Path(__file__).with_name("functions.py")
@@ -73,11 +74,15 @@ class Subject:
 
     def call(self, function: str, *arguments: object) -> Run:
         """Run one of `functions.py`; raises BrokenPipeError if it was killed."""
+        with at_once():
+            return self._call(json.dumps([function, *arguments]) + "\n")
+
+    def _call(self, order: str) -> Run:
         assert self._process.stdin is not None
         previous = self.meter.previous
         before = self.meter.before()
         began_ns = time.monotonic_ns()
-        self._process.stdin.write(json.dumps([function, *arguments]) + "\n")
+        self._process.stdin.write(order)
         self._process.stdin.flush()
         samples = self._wait(began_ns)
         run_us = (time.monotonic_ns() - began_ns) // 1000
@@ -98,6 +103,10 @@ class Subject:
             json.loads(line) if line else {"killed": True},
         )
 
+    def rest(self) -> bool:
+        """What the executor does with an idle sandbox; whether its calls got a new cgroup."""
+        return rest(self.meter)
+
     def _wait(self, began_ns: int) -> Samples | None:
         """As the executor's loop does."""
         samples, wait_ms = None, AFTER_MS
@@ -112,6 +121,17 @@ class Subject:
                 samples.add((time.monotonic_ns() - began_ns) // 1000, *self.meter.sample())
                 wait_ms = samples.interval_ms
         return samples
+
+
+def rest(meter: Meter) -> bool:
+    """As `executor.rest`, all at once."""
+    memory = meter.call_memory
+    if memory is None or not memory.wants_renewal():
+        return False
+    memory.forget()
+    mark = memory.renew()
+    memory.adopt(mark)
+    return mark is not None
 
 
 def make_execution(run_us: int, limits: Limits) -> Execution:
@@ -143,6 +163,7 @@ def started(
     )
     if has_cgroup:
         assert create_cgroup(folders, limits, 64), "no cgroup may be made here"
+        prefer(folders)
     process = subprocess.Popen(
         [
             *(
@@ -167,6 +188,7 @@ def started(
         yield subject
     finally:
         if subject is not None:
+            subject.meter.retire()
             subject.meter.close()
         os.killpg(process.pid, signal.SIGKILL)
         kill_cgroup(folders)

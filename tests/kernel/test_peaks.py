@@ -2,9 +2,10 @@
 
 import pytest
 
+from executor.cgroups import UNIFIED, read_own_cgroups
 from shared.events import Accuracy
 from tests.kernel.requirements import need_cgroup
-from tests.kernel.subject import started
+from tests.kernel.subject import Run, Subject, started
 
 MIB = 1 << 20
 SIZES = (1, 200, 5, 50, 1)
@@ -23,8 +24,68 @@ def test_each_peak_is_the_calls_own() -> None:
         assert profile.memory_accuracy in (Accuracy.EXACT, Accuracy.PROCESS_EXACT)
 
 
+def test_each_peak_is_the_calls_own_with_children() -> None:
+    """The same in children, on every kernel, where the sandbox comes to rest between its calls."""
+    need_cgroup()
+    with started() as subject:
+        runs = [call_after_rest(subject, size) for size in SIZES]
+        fork = call_after_rest(subject, 0)
+
+    # A fork copies page tables and stacks: they are the child's too, and real.
+    fork_bytes = above_baseline(fork)
+    assert 0 <= fork_bytes < 2 * MIB
+    for size, run in zip(SIZES, runs, strict=True):
+        assert Accuracy.EXACT is run.profile.memory_accuracy, (size, run.readings)
+        assert size * MIB == pytest.approx(above_baseline(run) - fork_bytes, abs=MIB), size
+
+
+def test_a_child_that_stays_is_taken_in() -> None:
+    """It takes memory in a later call: exact after a rest, and before it no less than it took."""
+    need_cgroup()
+    with started() as subject:
+        can_reset = subject.meter.accuracy is Accuracy.EXACT
+        subject.call("keep_child")
+        rising, back_to_back = (subject.call("allocate_in_kept_child", size) for size in (90, 40))
+        subject.rest()
+        after_rest = subject.call("allocate_in_kept_child", 5)
+
+    for size, run in ((90, rising), (40, back_to_back), (5, after_rest)):
+        if can_reset or run is not back_to_back:
+            assert Accuracy.EXACT is run.profile.memory_accuracy, size
+            assert size == pytest.approx(above_baseline(run) / MIB, abs=1)
+        else:
+            assert Accuracy.UPPER_BOUND is run.profile.memory_accuracy
+            assert size * MIB <= above_baseline(run)
+
+
+def test_rests_leave_little_behind() -> None:
+    """Cgroups that are gone stay in the kernel for as long as their pages: a bounded number."""
+    need_cgroup()
+    with started() as subject:
+        if subject.meter.call_memory is None:
+            return  # this kernel needs none of it
+        folder = read_own_cgroups(subject.pid)[UNIFIED]
+        for _ in range(20):
+            call_after_rest(subject, 1)
+        statistics = dict(
+            line.split() for line in (folder / "cgroup.stat").read_text().splitlines()
+        )
+
+    assert "1" == statistics["nr_descendants"]
+    assert int(statistics["nr_dying_descendants"]) <= 16
+
+
+def call_after_rest(subject: Subject, size: int) -> Run:
+    subject.rest()
+    return subject.call("allocate_in_child", size)
+
+
+def above_baseline(run: Run) -> int:
+    return run.profile.memory_peak_bytes - run.profile.memory_baseline_bytes
+
+
 def test_children_are_taken_in() -> None:
-    """Exact where the kernel can reset the peak, or where it rose; else a declared upper bound."""
+    """Back to back, exact where the kernel can reset the peak, or where it rose; else a bound."""
     need_cgroup()
     with started() as subject:
         can_reset = subject.meter.accuracy is Accuracy.EXACT

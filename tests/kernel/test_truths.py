@@ -10,18 +10,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import asdict
 
+from executor.series import AFTER_MS, INTERVAL_MS
 from shared.events import Breakdown
 from tests.kernel.requirements import find_disk, need, need_cgroup
 from tests.kernel.subject import PERIOD_US, Run, Subject, started
 
 MIB = 1 << 20
-_QUIET_TRIES = 8
+_QUIET_TRIES = 20  # one is enough nearly always: the subject comes first (`precedence`)
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +62,18 @@ def call_in_quiet(subject: Subject, function: str, *arguments: object) -> Run:
     """A call that others on this machine left alone: what several threads did is else a guess."""
     for _ in range(_QUIET_TRIES):
         run = subject.call(function, *arguments)
-        if run.profile.breakdown.run_queue_us <= max(run.run_us // 20, 2_000):
+        queued_us = run.profile.breakdown.run_queue_us
+        if queued_us <= max(run.run_us // 20, 2_000) and was_sampled_in_time(run):
             return run
-        time.sleep(0.3)
+        time.sleep(0.2)
     return pytest.skip(f"this machine is too busy: {run.profile.breakdown}")
+
+
+def was_sampled_in_time(run: Run) -> bool:
+    """Who takes the samples comes before all others: late, and this whole machine was stopped."""
+    series, interval_us = run.readings.series, INTERVAL_MS * 1_000
+    moments = [AFTER_MS * 1_000, *(series.at_us if series else ())]
+    return all(late - early <= 2 * interval_us for early, late in pairwise(moments))
 
 
 def cpu_us(run: Run) -> int:
@@ -102,7 +112,8 @@ def test_sleep() -> None:
         run = subject.call("sleep", 300)
 
     parts = assert_adds_up(run)
-    assert close_to(300_000) == parts.waiting_us
+    assert 300_000 <= run.truth["waiting_us"]
+    assert close_to(run.truth["waiting_us"]) == parts.waiting_us
     assert close_to(run.run_us) == parts.waiting_us + parts.on_cpu_us + parts.run_queue_us
     assert 0 == parts.throttled_us == parts.memory_pressure_us
     assert parts.block_io_us + parts.unattributed_us < 2_000
@@ -127,6 +138,7 @@ def test_disk(tmp_path: Path) -> None:
 def test_network() -> None:
     """20 MB from a server on the other end of a cable, sent in small pieces with pauses."""
     with started() as subject, serving(subject, 20 * MIB) as (host, port):
+        subject.call("fetch", host, port)  # nothing: its modules are in memory then
         run = subject.call("fetch", host, port)
 
     parts = assert_adds_up(run)
@@ -134,7 +146,6 @@ def test_network() -> None:
     assert close_to(20 * MIB) == run.profile.network_rx_bytes
     assert run.profile.network_tx_bytes < MIB
     assert close_to(run.truth["waiting_us"]) == parts.waiting_us + parts.run_queue_us
-    # But for modules of the interpreter that were not in memory yet.
     assert parts.block_io_us + parts.memory_pressure_us < run.run_us // 20
 
 
@@ -205,7 +216,9 @@ def test_cpu_after_the_answer() -> None:
         time.sleep(2)
         second = subject.call("sleep", 1)
 
-    assert close_to(400_000) == second.profile.cpu_after_answer_us
+    own_us = second.truth["own_cpu_us"]  # since the first answer
+    assert 400_000 <= own_us
+    assert close_to(own_us) == second.profile.cpu_after_answer_us + cpu_us(second)
     assert first.profile.cpu_after_answer_us < 20_000
     assert cpu_us(second) < 20_000
 
@@ -218,7 +231,8 @@ def test_all_in_one() -> None:
     parts = assert_adds_up(run)
     assert close_to(run.truth["own_cpu_us"]) == cpu_us(run)
     assert 150_000 <= parts.on_cpu_us <= cpu_us(run)
-    assert_asleep(150_000, parts)
+    assert 150_000 <= run.truth["waiting_us"]
+    assert_asleep(run.truth["waiting_us"], parts)
 
 
 @contextmanager
@@ -246,6 +260,8 @@ def serving(subject: Subject, size: int) -> Iterator[tuple[str, int]]:
 
 
 def _serve(server: socket.socket, size: int) -> None:
+    """Nothing for the first connection, all of it for the second."""
+    server.accept()[0].close()
     connection, _ = server.accept()
     with connection:
         for _ in range(20):

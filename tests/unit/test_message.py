@@ -170,9 +170,9 @@ WRONG = [
     ("inputS3", {"bucket": "b", "key": "k"}, "inputS3.bucket"),
     ("inputS3", {"bucket": "big", "key": ""}, "inputS3.key"),
     ("envVars", ["A"], "an object of strings"),
-    ("envVars", {"A": 1}, "envVars.A is 1; it must be a string"),
-    ("envVars", {"A": True}, "envVars.A is true; it must be a string"),
-    ("envVars", {"A": "x\0y"}, "it must be a string"),
+    ("envVars", {"A": 1}, "envVars.A is a number; it must be a string"),
+    ("envVars", {"A": True}, "envVars.A is true or false; it must be a string"),
+    ("envVars", {"A": "x\0y"}, "holds a NUL; it must be a string"),
     ("envVars", {"1A": "x"}, "begin with no digit"),
     ("envVars", {"A=B": "x"}, "letters, digits and _"),
     ("network", "all", '"none" or "egress"'),
@@ -310,3 +310,18 @@ def test_damaged_messages_never_raise(noise: bytes, place: int) -> None:
     """A good message with bytes replaced gives a value."""
     body = json.dumps({**LEAST, "requestId": "req-1", "envVars": {"A": "b"}}).encode()
     parse((body[:place] + noise + body[place + len(noise) :]).decode(errors="surrogateescape"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", False),
+        (7, False),
+        (None, False),
+    ],
+)
+def test_a_traceparent_is_kept_or_passed_over(given: object, kept: bool) -> None:
+    """What is no traceparent changes nothing else: tracing must break nothing."""
+    assert accept(traceparent=given).traceparent == (given if kept else None)

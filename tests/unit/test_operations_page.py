@@ -7,6 +7,8 @@ import msgspec
 from prometheus_client import REGISTRY
 
 from shared import metrics
+from shared.log_figures import Figures
+from shared.metrics_text import LogCollector
 from shared.settings import Settings, load
 from shared.topology import KEY_PATTERNS, STREAMS
 
@@ -55,9 +57,10 @@ def test_every_metric_is_explained() -> None:
     """The table of metrics is what the module defines, under the names that Prometheus sees."""
     assert metrics.HANDLED is not None
     suffix = {"counter": "_total"}
+    families = [*REGISTRY.collect(), *LogCollector(Figures(up=True)).collect()]
     names = {
         family.name + suffix.get(family.type, "")
-        for family in REGISTRY.collect()
+        for family in families
         if family.name.startswith(("worker_", "hearth_"))
     }
     assert names == first_cells("Metrics")

@@ -210,6 +210,25 @@ def test_children_without_a_reset_make_an_upper_bound() -> None:
     assert profile.memory_peak_bytes > 50 * MIB
 
 
+def test_a_cgroup_of_the_calls_tells_what_children_took() -> None:
+    """5 MiB in a child after 50 in another, on Linux 6.1: exact, with the fork. Torn: a bound."""
+    _, readings = load("v2-6.1/child_after_a_larger.txt")
+    profile = profile_capture("v2-6.1/child_after_a_larger.txt")
+    bounds = [
+        profile_capture(
+            "v2-6.1/child_after_a_larger.txt", after=edit(readings.after, f"call/{name}", text)
+        )
+        for name, text in (("number", "2\n"), ("memory.peak", None), ("net/dev", "cut off"))
+    ]
+
+    assert Accuracy.EXACT is profile.memory_accuracy
+    above = profile.memory_peak_bytes - profile.memory_baseline_bytes
+    assert 5.5 * MIB == pytest.approx(above, abs=MIB)
+    assert {(Accuracy.UPPER_BOUND, 60_604_416)} == {
+        (bound.memory_accuracy, bound.memory_peak_bytes) for bound in bounds
+    }
+
+
 def test_files_in_memory_without_a_reset_make_an_upper_bound() -> None:
     """What lies in /tmp is memory of the sandbox and not of the process."""
     _, readings = load("v2-6.1/small_after_large.txt")

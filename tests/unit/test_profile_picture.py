@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from cli.profile_svg import draw_svg
 from cli.profile_text import WIDTH, draw_text, sample_columns, share_out
-from cli.profile_view import Curve, make_view
+from profiler.view import Curve, make_view
 from shared.events import InvocationFinished, InvocationProfiled
 from tests.unit.test_profile import load, make_finished
 

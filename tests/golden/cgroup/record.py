@@ -20,7 +20,9 @@ CAPTURES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
     "disk": ({}, ("read_back", 4)),
     "small_after_large": ({}, ("allocate", 5)),
     "out_of_memory": ({"memory_mb": 64}, ("allocate_in_child", 200)),
+    "child_after_a_larger": ({}, ("allocate_in_child", 5)),
 }
+_EARLIER = {"child_after_a_larger": "allocate_in_child"}
 
 
 def format_capture(run: Run) -> str:
@@ -48,7 +50,8 @@ def record(folder: Path, scratch: Path, *, has_cgroup: bool = True) -> None:
             continue
         given = limits if has_cgroup else {}
         with started(folder=scratch, has_cgroup=has_cgroup, **given) as subject:
-            subject.call("allocate", 50)
+            subject.call(_EARLIER.get(name, "allocate"), 50)
+            subject.rest()
             (folder / f"{name}.txt").write_text(format_capture(subject.call(*call)))
 
 

@@ -25,6 +25,7 @@ _LOADER_PROGRAMS = ("sh", "perl", "mount", "switch_root")
 _PACKAGES = (
     "boto3",
     "hiredis",
+    "httptools",
     "msgspec",
     "prometheus-client",
     "redis",

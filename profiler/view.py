@@ -1,6 +1,6 @@
-"""What `hearth profile` shows of one invocation, before it is text or a picture. Pure.
+"""One invocation as people look at it, before it is text, a picture or a page. Pure.
 
-Not here: finding the invocation (`profile`), drawing (`profile_text`, `profile_svg`).
+Not here: finding the invocation, drawing (`cli`, `console`).
 """
 
 from dataclasses import dataclass
