@@ -9,15 +9,17 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# What prometheus_client calls the files of each kind that there is, and twice what is in them after
+# What prometheus_client calls the files of each kind that there is, and more than is in them after
 # a day of work. Files of processes that are gone stay, so it is not more.
 _BYTES = {
-    "counter": 1 << 14,
-    "histogram": 1 << 14,
-    "gauge_livemax": 1 << 12,
-    "gauge_livemostrecent": 1 << 12,
-    "gauge_livesum": 1 << 12,
-    "gauge_mostrecent": 1 << 12,
+    "counter": 1 << 16,
+    "histogram": 1 << 16,
+    "gauge_livemax": 1 << 14,
+    "gauge_livemostrecent": 1 << 14,
+    "gauge_livesum": 1 << 14,
+    "gauge_all": 1 << 14,
+    "gauge_max": 1 << 14,
+    "gauge_mostrecent": 1 << 14,
 }
 
 
