@@ -3,7 +3,7 @@ VENV := .venv/bin
 COMPOSE := $(shell command -v docker-compose || echo docker compose)
 export COMPOSE_EXECUTORS ?= 1
 
-.PHONY: help setup images demo check lint test cgroup2 bench compose-build compose-up compose-down clean
+.PHONY: help setup images demo check lint test chaos cgroup2 bench compose-build compose-up compose-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,11 @@ test: ## everything, real Redis and real Docker included; installs what is missi
 	@scripts/setup --test
 	@$(MAKE) --no-print-directory lint
 	@scripts/with-engine sh -euc 'scripts/images; exec $(VENV)/pytest $(PYTEST_ARGS)'
+
+chaos: ## KILLS=1000 SECONDS=600: everything is killed at random under load; a report of what held
+	@scripts/setup --test
+	@$(VENV)/python -m tests.chaos --kills $(or $(KILLS),1000) --seconds $(or $(SECONDS),600) \
+	  $(CHAOS_ARGS)
 
 cgroup2: ## the readings on real cgroup v2: Linux 6.1 and 6.12 in a software-emulated machine; minutes
 	@scripts/setup --test

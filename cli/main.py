@@ -4,6 +4,7 @@ Not here: any decision of a stage; each command calls into one.
 """
 
 import importlib
+import logging
 import signal
 import sys
 import threading
@@ -19,7 +20,8 @@ from honcho.environ import parse
 from cli.command import Command
 from cli.failure import ExitCode, Failure, explain_aws, explain_redis
 from shared.inbox import LogUnavailableError
-from shared.logging import set_up
+from shared.logging import log_event, set_up
+from shared.metrics_folder import reserve
 from shared.settings import (
     Settings,
     SettingsError,
@@ -28,6 +30,8 @@ from shared.settings import (
     name_metrics_folder,
     wants_no_colour,
 )
+
+LOG = logging.getLogger(__name__)
 
 PROCESSES = {
     "local": "local.process",
@@ -153,8 +157,10 @@ def run(settings: Settings, process: str) -> None:
     """Run one process of the stack until SIGTERM."""
     set_up(settings, process)
     folder = Path(settings.state_dir) / "metrics"
-    folder.mkdir(parents=True, exist_ok=True)
-    name_metrics_folder(folder)
+    if reserve(folder):
+        name_metrics_folder(folder)
+    else:
+        log_event(LOG, "metrics.untold", level=logging.WARNING, folder=folder, reason="disk full")
     # Imported only now: prometheus_client looks for the folder when it is first imported.
     module = importlib.import_module(PROCESSES[process])
     stop = threading.Event()

@@ -112,7 +112,7 @@ class BubblewrapFactory:
         """See `sandbox.SandboxFactory`."""
         need_programs(("perl",) if spec.own_bootstrap else _NEEDED[spec.runtime])
         with ExitStack() as undo:
-            folder = self._state.create_folder(self.kind, self._worker_id)
+            folder = self._create_folder()
             undo.callback(_remove_leftovers, folder)
             try:
                 if spec.own_bootstrap:
@@ -133,7 +133,7 @@ class BubblewrapFactory:
     def compile_go(self, sources: Path, program: Path) -> Compilation:
         """See `sandbox.SandboxFactory`."""
         need_programs(("go",))
-        folder = self._state.create_folder(self.kind, self._worker_id)
+        folder = self._create_folder()
         folder.note_cgroups(tuple(map(str, plan_cgroup(f"hearth-{folder.id}"))))
         try:
             places = Places(
@@ -147,6 +147,12 @@ class BubblewrapFactory:
             return compile_in_bubblewrap(places, folder, self._filter, stage_table, program)
         finally:
             _remove_leftovers(folder)
+
+    def _create_folder(self) -> SandboxFolder:
+        try:
+            return self._state.create_folder(self.kind, self._worker_id)
+        except OSError as error:  # the disk is full
+            raise SandboxError(f"no folder for a sandbox: {error}") from error
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""
@@ -186,7 +192,7 @@ class BubblewrapFactory:
         return self._launcher.submit(_run_command, command).result()
 
     def _probe(self) -> None:
-        folder = self._state.create_folder(self.kind, self._worker_id)
+        folder = self._create_folder()
         places = Places(
             task=folder.run,
             runtime=self._etc,

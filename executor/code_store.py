@@ -25,11 +25,11 @@ from shared.events import Code
 from shared.logging import log_event
 from shared.settings import Settings
 
-__all__ = ["CodeRejectedError", "CodeStore", "CodeUnavailableError", "StoredCode"]
+__all__ = ["HOST_SHORTAGES", "CodeRejectedError", "CodeStore", "CodeUnavailableError", "StoredCode"]
 
 LOG = logging.getLogger(__name__)
 
-_HOST_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
+HOST_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class CodeStore:
                 reason=error,
             )
         except OSError as error:
-            if error.errno not in _HOST_SHORTAGES:
+            if error.errno not in HOST_SHORTAGES:
                 raise
             raise CodeUnavailableError(f"the code cache: {error}") from error
         finally:

@@ -175,7 +175,7 @@ class DockerFactory:
     def start(self, spec: SandboxSpec) -> DockerSandbox:
         """See `sandbox.SandboxFactory`."""
         with ExitStack() as undo:
-            folder = self._state.create_folder(self.kind, self._worker_id)
+            folder = self._create_folder()
             undo.callback(folder.remove)
             name = container_name(folder.id)
             undo.callback(self._remove_if_possible, name)
@@ -198,7 +198,7 @@ class DockerFactory:
 
     def compile_go(self, sources: Path, program: Path) -> Compilation:
         """See `sandbox.SandboxFactory`."""
-        folder = self._state.create_folder(self.kind, self._worker_id)
+        folder = self._create_folder()
         name = container_name(folder.id)
         out = folder.output
         container = describe_compiler(
@@ -225,6 +225,12 @@ class DockerFactory:
         finally:
             self._remove_if_possible(name)
             folder.remove()
+
+    def _create_folder(self) -> SandboxFolder:
+        try:
+            return self._state.create_folder(self.kind, self._worker_id)
+        except OSError as error:  # the disk is full
+            raise SandboxError(f"no folder for a sandbox: {error}") from error
 
     def reap(self) -> int:
         """See `sandbox.SandboxFactory`."""

@@ -8,7 +8,7 @@ import time
 
 from executor.background import Background
 from executor.choose_sandbox import choose_factory
-from executor.code_store import CodeStore
+from executor.code_store import HOST_SHORTAGES, CodeStore
 from executor.gauges import show
 from executor.launch import Launcher
 from executor.loop import STAGE, Executor
@@ -51,13 +51,17 @@ def decide_memory_mb_max(settings: Settings) -> int:
 
 
 def wait_for_factory(settings: Settings, stop: threading.Event) -> SandboxFactory | None:
-    """The factory; where Docker was asked for by name, it is waited for until `stop`."""
+    """The factory; Docker, where asked for by name, and room on the disk are waited for."""
     backoff = Backoff(STAGE, "sandbox")
     while not stop.is_set():
         try:
             factory, why = choose_factory(settings)
         except SandboxError as error:
             if settings.sandbox != "docker":
+                raise
+            backoff.wait(stop, error)
+        except OSError as error:
+            if error.errno not in HOST_SHORTAGES:
                 raise
             backoff.wait(stop, error)
         else:

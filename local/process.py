@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack
 
 from local.aws_server import aws_server
-from local.child import Child
+from local.child import Child, LocalError
 from local.redis_server import redis_server, synchronise, wait_until_clients_left
 from shared.logging import log_event
 from shared.settings import Settings
@@ -16,6 +16,7 @@ from shared.settings import Settings
 LOG = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
+_AGAIN_SECONDS = 0.5  # after a server that could not be started again
 _LOOKS_PER_SYNCHRONISATION = 10
 
 
@@ -63,4 +64,11 @@ def _restart_dead(servers: list[Child], stop: threading.Event) -> None:
         if not server.is_alive():
             level = logging.WARNING
             log_event(LOG, "local.died", level=level, server=server.name, id=server.id)
-            _start(server, stop)
+            try:
+                _start(server, stop)
+            except LocalError as error:
+                # Killed while it was starting, or its disk is full. The other server runs, and
+                # the messages in it are not given up for this one.
+                fields = {"server": server.name, "reason": error}
+                log_event(LOG, "local.not_restarted", level=logging.ERROR, **fields)
+                stop.wait(_AGAIN_SECONDS)

@@ -10,13 +10,17 @@ from botocore.config import Config
 
 from shared.settings import Settings
 
+# After which a peer counts as gone that neither answers nor hangs up. SQS answers a long poll in
+# 3 seconds, and nothing is received meanwhile; S3 may think about a large object for longer.
+_SILENCE_SECONDS = {"sqs": 10}
+
 
 def make_client(settings: Settings, service: str, *, connections: int = 10) -> Any:  # noqa: ANN401
     """A boto3 client of `service`; credentials come the usual way, dummies for the stand-in."""
     config = Config(
         region_name=settings.aws_region,
         connect_timeout=5,
-        read_timeout=30,  # longer than the longest long poll
+        read_timeout=_SILENCE_SECONDS.get(service, 30),
         max_pool_connections=connections,
         retries={"mode": "standard", "max_attempts": 3},
     )

@@ -38,6 +38,7 @@ from shared.topology import (
 )
 
 _MESSAGE = "message:"
+_MESSAGE_LIFE_S = 14 * 86_400  # SQS keeps none for longer
 
 
 class Accepted(StrEnum):
@@ -173,7 +174,7 @@ class Log(Connection):
 
     @waiting_for_redis
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
-        """Keep something that never became an entry, with the reason."""
+        """Keep a message that never became an entry, with the reason; once for each message id."""
         letter = DeadLettered(
             event_id=invocation_id,
             invocation_id=invocation_id,
@@ -187,7 +188,8 @@ class Log(Connection):
             payload=payload[:180_000],
             payload_bytes=len(payload),
         )
-        self.append(letter, partition=0)
+        keys = [accepted_key(invocation_id, 0), key(DEAD, 0)]
+        self._run("bury", keys, [encode(letter), _MESSAGE_LIFE_S])
 
     @waiting_for_redis
     def append(self, event: Event, *, partition: int) -> str:

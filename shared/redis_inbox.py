@@ -7,6 +7,9 @@ Demands on it, in the order they are met below:
 4. Entries of dead consumers come before new ones, but only once the connection has been up long
    enough for living consumers to have refreshed theirs.
 5. An entry in hand is never delivered again to the same consumer.
+6. What a dead consumer had in hand comes one at a time: one of the entries may have killed it, and
+   would take the others along again. The next comes when that one is committed, or has been in
+   hand for half of the silence after which a consumer counts as dead.
 
 With `overlapped`, commits have a connection of their own, so that they can be sent while a read
 waits at the server: the executor and the publisher work so. Otherwise one connection carries both,
@@ -72,7 +75,8 @@ class RedisInbox:
         self._committed_total = metrics.COMMITS.labels(self._stage, "committed")
         self._fenced_total = metrics.COMMITS.labels(self._stage, "fenced")
         self._asked = False
-        self._asked_at = self._held_at = self._claim_at = 0.0
+        self._asked_at = self._held_at = self._claim_at = self._claim_first_at = 0.0
+        self._suspect: _Place | None = None
 
     # -- the contract -----------------------------------------------------------------------------
 
@@ -111,6 +115,9 @@ class RedisInbox:
             pairs += (keys.index(target) + 1, encode(event))
         place = (delivery.partition, delivery.entry_id)
         self._hand.pop(place, None)
+        if place == self._suspect:
+            self._suspect = None
+            self._claim_at = self._claim_first_at
         command = ("EVALSHA", DIGESTS["commit"], len(keys), *keys, self._group, self.consumer,
                    delivery.entry_id, *pairs)  # fmt: skip
         self._unconfirmed[place] = command
@@ -261,25 +268,44 @@ class RedisInbox:
 
     def _claim(self, count: int) -> None:
         now = time.monotonic()
-        if now < self._claim_at or count <= 0 or self._asked:
+        busy = self._asked and self._writer is self._reader
+        if now < self._claim_at or count <= 0 or busy:
             return
         self._claim_at = now + self._claim_idle_ms / 2000
-        self._claim_idle(self._claim_idle_ms, count)
+        # A server that stood still makes everybody look dead: let the living refresh first.
+        self._writer.call(("PING",))
+        if time.monotonic() - now > self._claim_idle_ms / 3000:
+            self._claim_at = time.monotonic() + self._claim_idle_ms * 2 / 3000
+            return
+        for partition in self._keys:
+            for _ in range(count):
+                claimed = self._claim_idle(partition, self._claim_idle_ms, 1)
+                if not claimed:
+                    break
+                if claimed[0].attempt > 1:
+                    self._suspect = (partition, claimed[0].entry_id)
+                    return
 
     def claim_all(self) -> None:
         """Take over everything that is pending in the group, for a stage with one consumer."""
         with self._losing():
             self._ensure_connected()
-            self._claim_idle(0, _RECOVERED_MAX)
+            for partition in self._keys:
+                self._claim_idle(partition, 0, _RECOVERED_MAX)
 
-    def _claim_idle(self, idle_ms: int, count: int) -> None:
-        for partition, name in self._keys.items():
-            (claimed,) = self._reader.call(
-                ("EVALSHA", DIGESTS["claim"], 1, name, self._group, self.consumer, idle_ms, count)
-            )
-            for entry_id, payload, attempt in claimed:
-                metrics.CLAIMED.labels(self._stage).inc()
-                self._arrived(partition, entry_id, payload, attempt)
+    def _claim_idle(self, partition: int, idle_ms: int, count: int) -> list[Delivery]:
+        # Not by the reader, which may wait at the server.
+        (claimed,) = self._writer.call(
+            ("EVALSHA", DIGESTS["claim"], 1, self._keys[partition], self._group, self.consumer,
+             idle_ms, count)
+        )  # fmt: skip
+        for entry_id, payload, attempt in claimed:
+            metrics.CLAIMED.labels(self._stage).inc()
+            self._arrived(partition, entry_id, payload, attempt)
+        return [
+            Delivery(self._stream, partition, entry_id.decode(), attempt, payload)
+            for entry_id, payload, attempt in claimed
+        ]
 
     # -- committing --------------------------------------------------------------------------------
 
@@ -319,7 +345,8 @@ class RedisInbox:
             self._queue_commit(place, command)
         self._recover()
         # Living consumers get the time of two refreshes before anything of theirs is claimed.
-        self._claim_at = time.monotonic() + self._claim_idle_ms * 2 / 3000
+        self._claim_first_at = time.monotonic() + self._claim_idle_ms * 2 / 3000
+        self._claim_at = self._claim_first_at
         self._held_at = 0.0
 
     def _join(self, name: str) -> None:

@@ -10,6 +10,7 @@ TEXTS = {
     for name in (
         "accept",
         "archived",
+        "bury",
         "claim",
         "commit",
         "grant",

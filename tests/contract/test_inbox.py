@@ -122,6 +122,25 @@ def test_what_a_dead_consumer_left_is_claimed_with_the_next_attempt(world: World
     heir.close()
 
 
+def test_what_a_dead_consumer_left_comes_one_at_a_time(world: World) -> None:
+    """One of them may have killed it: the others are not in hand with that one again."""
+    dead = world.consumer("dead", RECOMMENDATIONS)
+    for number in range(3):
+        world.append(RECOMMENDATIONS, b"%d" % number)
+    receive_all(dead, 3)
+    heir = world.consumer("heir", RECOMMENDATIONS)
+    (first,) = receive_all(heir, 1)
+
+    assert [] == heir.receive(3, CLAIM_IDLE_MS // 4)  # sooner than a suspect is trusted
+    heir.commit(first, ())
+    (second,) = receive_all(heir, 1)
+    heir.commit(second, ())
+    (third,) = receive_all(heir, 1)
+
+    assert [b"0", b"1", b"2"] == [one.payload for one in (first, second, third)]
+    heir.close()
+
+
 def test_a_commit_after_losing_the_entry_is_fenced_off(world: World) -> None:
     """Who was taken for dead and comes back appends nothing: the result is there once."""
     slow = world.consumer("slow", RECOMMENDATIONS)

@@ -84,6 +84,14 @@ def test_a_result_is_published_once(log: EdgeLog) -> None:
     assert log.publish([one, two], ttl_s=60) == [False, True]
 
 
+def test_a_message_is_buried_once(log: EdgeLog) -> None:
+    """SQS delivers it again where its receiver died before it was deleted."""
+    for message_id in ("m1", "m2", "m1"):
+        log.bury_message("ingest", b"bytes", "not JSON", message_id)
+
+    assert 2 == log.backlog(DEAD)
+
+
 def make_change(at_ms: int, to_mb: int) -> MemoryLimitChanged:
     """A limit that the tuner set."""
     return MemoryLimitChanged(

@@ -1,5 +1,7 @@
 """What only a real Redis can do to an inbox: die, come back, forget its scripts and its groups."""
 
+import os
+import signal
 import threading
 import time
 from typing import Any
@@ -64,6 +66,45 @@ def test_work_in_hand_survives_a_killed_redis(mortal_redis: RedisServer, overlap
     assert client.xlen(key(PUBLICATIONS, 0)) == 1
     assert client.xpending(key(RECOMMENDATIONS, 0), "publisher")["pending"] == 0
     inbox.close()
+
+
+def test_a_redis_that_stood_still_makes_nobody_dead(mortal_redis: RedisServer) -> None:
+    """Nobody could refresh meanwhile; a living owner keeps its entry, in its first attempt."""
+    owner = make_inbox(mortal_redis, "owner", overlapped=True)
+    other = make_inbox(mortal_redis, "other", overlapped=True)
+    append(mortal_redis, b"x")
+    (delivery,) = receive_all(owner, 1)
+    stolen: list[Delivery] = []
+    stop = threading.Event()
+
+    def wait_for_more() -> None:
+        while not stop.is_set():
+            stolen.extend(other.receive(1, 50))
+
+    def work(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            owner.receive(0, 50)
+
+    thread = threading.Thread(target=wait_for_more)
+    thread.start()
+    work(1)
+    client: Any = redis.Redis.from_url(mortal_redis.url)
+    server = client.info("server")["process_id"]
+    os.kill(server, signal.SIGSTOP)
+    time.sleep(2)  # the silence of the dead is 0.6 s
+    os.kill(server, signal.SIGCONT)
+    time.sleep(0.1)
+    work(1.5)
+    stop.set()
+    thread.join()
+    owner.commit(delivery, ())
+
+    assert [] == stolen
+    assert 0 == owner.flush()
+    for inbox in (owner, other):
+        inbox.close()
+    client.close()
 
 
 def test_a_commit_whose_answer_was_lost_is_not_applied_twice(redis_server: RedisServer) -> None:

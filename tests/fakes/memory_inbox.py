@@ -55,6 +55,7 @@ class MemoryInbox:
         self._hand: dict[tuple[int, str], Delivery] = {}
         self._queued: list[tuple[Delivery, Sequence[Event]]] = []
         self.fenced = 0
+        self._suspect: tuple[int, str] = (0, "")  # one of what the dead left is taken at a time
 
     def receive(self, count_max: int, block_ms: int, wake: int | None = None) -> list[Delivery]:
         """See `Inbox.receive`."""
@@ -151,11 +152,12 @@ class MemoryInbox:
             for entry_id, pending in self._pending(partition).items()
             if now - pending.since >= self._claim_idle_s and (partition, entry_id) not in self._hand
         ]
-        found = []
-        for entry_id in idle[: max(count, 0)]:
-            attempt = self._pending(partition)[entry_id].count + 1
-            found.append(self._deliver(partition, entry_id, entries[entry_id], attempt))
-        return found
+        if not idle or count <= 0 or self._suspect in self._hand:
+            return []
+        entry_id = idle[0]
+        self._suspect = (partition, entry_id)
+        attempt = self._pending(partition)[entry_id].count + 1
+        return [self._deliver(partition, entry_id, entries[entry_id], attempt)]
 
     def _read_new(self, partition: int, count: int) -> list[Delivery]:
         place = (self._stream.name, partition)

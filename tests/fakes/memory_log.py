@@ -95,6 +95,9 @@ class MemoryLog:
     def bury_message(self, stage: str, payload: bytes, reason: str, invocation_id: str) -> None:
         """See `Log.bury_message`."""
         self._check()
+        if invocation_id in self.settled:
+            return
+        self.settled.add(invocation_id)
         letter = DeadLettered(
             event_id=invocation_id,
             invocation_id=invocation_id,

@@ -200,6 +200,31 @@ def write_until_killed(settings: Settings, stream: str) -> tuple[set[bytes], int
     return acknowledged, killed
 
 
+def test_a_redis_killed_while_it_starts_takes_nothing_along(settings: Settings) -> None:
+    """It is started again, and the stand-in for AWS still holds its messages."""
+    with local_thread(settings):
+        wait_for(lambda: has_queue(settings))
+        make_client(settings, "sqs").send_message(QueueUrl=settings.queue_url, MessageBody="kept")
+        for _ in range(4):
+            wait_for(lambda: find_redis(settings) != [])
+            with suppress(IndexError, ProcessLookupError):
+                os.kill(find_redis(settings)[0], signal.SIGKILL)
+
+        wait_for(lambda: answers(settings))
+        received = make_client(settings, "sqs").receive_message(QueueUrl=settings.queue_url)
+        assert ["kept"] == [one["Body"] for one in received["Messages"]]
+
+
+def find_redis(settings: Settings) -> list[int]:
+    """The redis-server, from before it answers."""
+    found = []
+    for one in find_processes(settings):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"redis-server" in Path(f"/proc/{one}/cmdline").read_bytes():
+                found.append(one)
+    return found
+
+
 def test_sigterm_ends_everything(settings: Settings) -> None:
     """The process ends cleanly and takes its servers along."""
     with local_process(settings) as process:
