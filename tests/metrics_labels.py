@@ -8,18 +8,22 @@ from shared.topology import STREAMS
 
 STAGES = (
     "local", "ingest", "executor", "profiler", "tuner", "publisher", "replay", "traces",
+    "archive", "console",
 )  # fmt: skip
 _OUTCOMES = {one.value for one in Outcome}
 _OPERATIONS = (
     "GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload",
-    "AbortMultipartUpload", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch",
+    "AbortMultipartUpload", "ListObjectsV2", "ReceiveMessage",
+    "DeleteMessageBatch", "ChangeMessageVisibilityBatch",
 )  # fmt: skip
 
 _LABELS: dict[str, tuple[str, ...]] = {
     "runtime": (*(one.value for one in Runtime), "none"),
     "start": ("warm", "generic", "cold", "none"),
     "stage": STAGES,
-    "dependency": ("redis", "s3", "sqs", "sandbox", "otlp"),
+    "dependency": (
+        "redis", "redis_memory", "s3", "sqs", "sqs_queue", "sqs_permission", "sandbox", "otlp",
+    ),
     "service": ("s3", "sqs"),
     "operation": _OPERATIONS,
     "reason": (
@@ -43,7 +47,11 @@ _OF_METRIC: dict[tuple[str, str], tuple[str, ...]] = {
     ("hearth_aws_call_duration_seconds", "outcome"): (
         "ok", "refused", "throttled", "failed", "unanswered",
     ),
-    ("hearth_aws_call_duration_seconds", "stage"): ("ingest", "executor", "publisher"),
+    ("hearth_aws_call_duration_seconds", "stage"): (
+        "ingest", "executor", "publisher", "archive", "tuner", "replay",
+    ),
+    ("hearth_hand_overs", "outcome"): ("given", "kept", "unanswered"),
+    ("hearth_leases_lost", "reason"): ("refused", "twelve_hours"),
     ("hearth_code_fetches", "outcome"): ("downloaded", "unchanged", "refused", "stale"),
     ("hearth_code_cache_lookups", "outcome"): ("hit", "miss"),
     ("hearth_replays", "outcome"): ("refreshed", "skipped", "failed"),

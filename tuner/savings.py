@@ -13,6 +13,7 @@ from tuner.state import FunctionState
 _MS_PER_HOUR = 3_600_000
 _HOURS_PER_MONTH = 730
 _MODEL_ERROR = 0.07  # of a duration at a size that was never run (`docs/tuning.md`)
+_PERCENT_MAX = 99.9
 _RATE_DEVIATIONS = 1.645  # 90 % of a Poisson count
 
 
@@ -41,7 +42,8 @@ def estimate_savings(
     now_usd = price_compute_usd(book, limit_mb, now_us)
     saved_usd = now_usd - price_compute_usd(book, memory_mb, then_us)
     savings = Savings(
-        percent=round(saved_usd / now_usd * 100, 1) + 0.0,  # no negative zero
+        # No negative zero; and nothing is free, however small the rest is.
+        percent=min(round(saved_usd / now_usd * 100, 1) + 0.0, _PERCENT_MAX),
         monthly_usd=None,
         run_now_us=predict_run_us(curve, limit_mb),
         run_us=predict_run_us(curve, memory_mb),

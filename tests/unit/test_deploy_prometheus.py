@@ -54,7 +54,8 @@ def test_the_dashboard_shows_every_metric() -> None:
     elsewhere = {
         "hearth_waiting", "hearth_stage_started_timestamp_seconds", "hearth_sandbox_api_calls",
         "hearth_replay_last_success_timestamp_seconds", "hearth_visibility_extended",
-        "hearth_traces", "hearth_code_cache_evictions",
+        "hearth_traces", "hearth_code_cache_evictions", "hearth_hand_overs", "hearth_leases_lost",
+        "hearth_archived_entries", "hearth_archive_lag_seconds", "hearth_trimmed_entries",
     }  # fmt: skip
     families = [*REGISTRY.collect(), *LogCollector(Figures(up=True)).collect()]
     ours = {one.name for one in families if one.name.startswith(("hearth_", "worker_"))}
