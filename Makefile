@@ -36,7 +36,7 @@ check: lint ## the fast inner loop: linters, types, contracts of imports, unit t
 test: ## everything, real Redis and real Docker included; installs what is missing
 	@scripts/setup --test
 	@$(MAKE) --no-print-directory lint
-	@scripts/with-engine sh -euc 'scripts/images; exec $(VENV)/pytest -n 2 --dist loadgroup --durations 40 $(PYTEST_ARGS)'
+	@scripts/with-engine sh -euc 'scripts/images; exec $(VENV)/pytest -n 2 --dist loadfile --durations 40 $(PYTEST_ARGS)'
 
 chaos: ## KILLS=1000 SECONDS=600: everything is killed at random under load; a report of what held
 	@scripts/setup --test

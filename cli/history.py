@@ -59,7 +59,8 @@ def open_source(settings: Settings, options: dict[str, Any]) -> Source:
     """The history that the options name."""
     folder = options["archive"]
     if folder and not folder.is_dir():
-        raise Failure(f"no archive in {folder}: there is no such folder.")
+        message = f"no archive in {folder}: there is no such folder"
+        raise Failure(f"{message}. Name the one that holds stream=... folders.")
     archive = FolderArchive(folder) if folder else open_archive(settings)
     try:
         history: History = (

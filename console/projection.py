@@ -78,6 +78,8 @@ class Projection:
                 _keep(self.sandboxes, event.sandbox_id, event, SANDBOXES_MAX)
             case SandboxStopped():
                 self.sandboxes.pop(event.sandbox_id, None)
+            case CostModelRefreshed(function_id=""):
+                pass  # says that a refresh was whole
             case CostModelRefreshed():
                 _keep(self.models, event.function_id, event, FUNCTIONS_MAX)
             case DeadLettered():

@@ -51,7 +51,13 @@ def _lead(name: str) -> Grant:
 _ACCEPTED = f"{_ANY}:accepted:*"
 _OFFERS = f"{_ANY}:offer:*"
 _LIMITS = f"{_ANY}:limits"
+_REQUEUED = f"{_ANY}:requeued"
 _ARCHIVE = f"{_ANY}:archive"
+# Put back once, and deleted where they are settled: the only entries that anybody deletes.
+_DEAD_LETTERS = (
+    Grant((*_SCRIPT, "hget", "hset", "persist"), (_REQUEUED, _ACCEPTED, *_keys(*STREAMS))),
+    Grant((*_SCRIPT, "hgetall", "hdel", "xdel", "xpending"), (_REQUEUED, *_keys(DEAD))),
+)
 _MEMORY = Grant(("info",), ())  # how full Redis is
 _WHOLE_LOG = Grant(("hget",), (_ARCHIVE,))  # where the archive ends and live entries begin
 
@@ -59,8 +65,9 @@ USERS: dict[str, tuple[Grant, ...]] = {
     "ingest": (
         *_stage("ingest"),
         Grant(("hget", "hset", "hgetall", "del", "expire", "multi", "exec"), (_ACCEPTED,)),
-        Grant(_SCRIPT, (_ACCEPTED, *_keys(REQUESTS))),
-        Grant(("exists", "xlen", "xinfo|groups"), _keys(REQUESTS)),
+        Grant((*_SCRIPT, "exists"), (_ACCEPTED, *_keys(REQUESTS, DEAD))),
+        # How much is unfinished; and whose leases a dead ingest left.
+        Grant(("exists", "xlen", "xinfo|groups", "xpending", "xrange"), _keys(REQUESTS)),
         Grant(("hget",), (_LIMITS,)),
         _MEMORY,
     ),
@@ -105,6 +112,7 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("info", "time", "client|list"), ()),
         Grant(("get", "exists"), ("job:*", _ACCEPTED)),
         Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), (), ("result:*",)),
+        *_DEAD_LETTERS,
         _lead("replay"),
         _WHOLE_LOG,
     ),

@@ -14,6 +14,7 @@ _OUTCOMES = {one.value for one in Outcome}
 _OPERATIONS = (
     "GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload",
     "AbortMultipartUpload", "ListObjectsV2", "ReceiveMessage",
+    "GetQueueAttributes",
     "DeleteMessageBatch", "ChangeMessageVisibilityBatch",
 )  # fmt: skip
 

@@ -156,7 +156,7 @@ def test_profile_in_a_terminal_and_as_json(environment: Environment) -> None:
         (["profile", "req-unknown"], 1, "hearth result req-unknown"),
         (["replay", "--policy", "latency"], 2, "--latency-ms-max MILLISECONDS"),
         (["whatif", "--price-book", "nowhere"], 2, "lambda-x86-REGION"),
-        (["backtest", "--archive", "nowhere"], 1, "date=... folders"),
+        (["backtest", "--archive", "nowhere"], 1, "stream=... folders"),
         (["completion", "tcsh"], 2, "'bash', 'zsh', 'fish'"),
         (["top", "--window", "0"], 2, "1<=x<=86400"),
     ],
