@@ -7,7 +7,18 @@ all its keys, but each command in it is judged by itself.
 
 from dataclasses import dataclass
 
-from shared.topology import DEAD, EXECUTORS_CHANNEL, MODELS, PROFILES, REQUESTS, STREAMS, Stream
+from shared.topology import (
+    DEAD,
+    EXECUTIONS,
+    EXECUTORS_CHANNEL,
+    MODELS,
+    PROFILES,
+    PUBLICATIONS,
+    RECOMMENDATIONS,
+    REQUESTS,
+    STREAMS,
+    Stream,
+)
 
 _ANY = "{hearth:*}"
 # CLIENT SETINFO, which redis-py sends too, is unknown to Redis 7.0; its refusal changes nothing.
@@ -54,10 +65,11 @@ _LIMITS = f"{_ANY}:limits"
 _REQUEUED = f"{_ANY}:requeued"
 _ARCHIVE = f"{_ANY}:archive"
 # Put back once, and deleted where they are settled: the only entries that anybody deletes.
-_DEAD_LETTERS = (
+_PUT_BACK = (
     Grant((*_SCRIPT, "hget", "hset", "persist"), (_REQUEUED, _ACCEPTED, *_keys(*STREAMS))),
-    Grant((*_SCRIPT, "hgetall", "hdel", "xdel", "xpending"), (_REQUEUED, *_keys(DEAD))),
+    Grant((*_SCRIPT, "hgetall"), (_REQUEUED,)),
 )
+_PURGE = Grant((*_SCRIPT, "hdel", "xdel", "xpending"), (_REQUEUED, *_keys(DEAD)))
 _MEMORY = Grant(("info",), ())  # how full Redis is
 _WHOLE_LOG = Grant(("hget",), (_ARCHIVE,))  # where the archive ends and live entries begin
 
@@ -67,7 +79,10 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("hget", "hset", "hgetall", "del", "expire", "multi", "exec"), (_ACCEPTED,)),
         Grant((*_SCRIPT, "exists"), (_ACCEPTED, *_keys(REQUESTS, DEAD))),
         # How much is unfinished; and whose leases a dead ingest left.
-        Grant(("exists", "xlen", "xinfo|groups", "xpending", "xrange"), _keys(REQUESTS)),
+        Grant(
+            ("exists", "xlen", "xinfo|groups", "xpending", "xrange"),
+            _keys(REQUESTS, EXECUTIONS, PROFILES, RECOMMENDATIONS, PUBLICATIONS),
+        ),
         Grant(("hget",), (_LIMITS,)),
         _MEMORY,
     ),
@@ -112,13 +127,15 @@ USERS: dict[str, tuple[Grant, ...]] = {
         Grant(("info", "time", "client|list"), ()),
         Grant(("get", "exists"), ("job:*", _ACCEPTED)),
         Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), (), ("result:*",)),
-        *_DEAD_LETTERS,
+        *_PUT_BACK,
+        _PURGE,
         _lead("replay"),
         _WHOLE_LOG,
     ),
     "metrics": (Grant((*_READ, "xinfo|consumers"), _keys(*STREAMS)), Grant(("info",), ())),
     "traces": (Grant((*_READ, "xread"), _keys(*STREAMS)),),
     "console": (
+        *_PUT_BACK,
         Grant((*_READ, "xread", "xinfo|consumers", "xadd"), _keys(*STREAMS)),  # it puts back
         Grant(("get", "mget"), ("job:*",)),
         Grant(("info",), ()),
