@@ -1,11 +1,15 @@
 """`hearth tail`, `top`, `doctor`, and what reads history: in a terminal, with --json."""
 
 import json
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+import redis
 
 from cli.main import COMMANDS
+from shared.settings import load
 from tests.cli.terminal import Terminal, run, run_here
 
 Environment = Mapping[str, str]
@@ -238,3 +242,37 @@ def test_the_stack_is_found_from_any_folder(
     elsewhere = {**environment, "STATE_DIR": str(tmp_path_factory.mktemp("elsewhere"))}
 
     assert "hello" in run(elsewhere, "top").output
+
+
+def test_dead_letters(environment: Environment) -> None:
+    """Listed, shown and purged, in a terminal and as JSON."""
+    client: Any = redis.Redis.from_url(load(environment).redis_address)
+    client.xadd("{hearth:0}:requests", {"event": "no event"})
+    rows: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 20
+    while not rows:
+        assert time.monotonic() < deadline, "it was not buried"
+        listed = run(environment, "dead", "list", "--stage", "executor", "--json")
+        rows = [json.loads(line) for line in listed.output.splitlines()]
+    name = rows[0]["id"]
+
+    with Terminal(environment, "dead", "list", columns=120) as terminal:
+        assert "executor" in terminal.wait_for(name)
+        assert 0 == terminal.wait()
+    with Terminal(environment, "dead", "show", name, columns=120) as terminal:
+        assert "no event" in terminal.wait_for("requests")
+        assert 0 == terminal.wait()
+    with Terminal(environment, "dead", "requeue", "--body", "nowhere", name) as terminal:
+        terminal.wait_for("does not exist")
+        assert 2 == terminal.wait()
+    with Terminal(environment, "dead", "purge", name) as terminal:  # it asks
+        terminal.wait_for("?")
+        terminal.press("n\n")
+        assert 1 == terminal.wait()
+
+
+def test_completion_in_a_terminal(environment: Environment) -> None:
+    """What a shell is told to source."""
+    with Terminal(environment, "completion", "bash") as terminal:
+        terminal.wait_for("_hearth_completion")
+        assert 0 == terminal.wait()
