@@ -34,6 +34,7 @@ class TimedInbox:
     """An inbox that notes when it handed out an entry and when it got the result."""
 
     def __init__(self, inbox: Inbox) -> None:
+        self.consumer = inbox.consumer
         self._inbox = inbox
         self._read_ns = 0
         self.times_us: list[float] = []

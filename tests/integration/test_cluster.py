@@ -98,6 +98,7 @@ def has_pending(client: Client, function_id: str, process_id: int) -> bool:
     return any(one["pending"] and f"-{process_id}-" in one["name"] for one in consumers)
 
 
+@pytest.mark.timeout(180)  # a stack that has lost a master takes its time to stop
 def test_partitions_move_fail_over_and_lose_their_master(
     scaled: tuple[Stack, ClusterClient], redis_cluster: RedisCluster
 ) -> None:
