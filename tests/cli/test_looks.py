@@ -260,7 +260,7 @@ def test_dead_letters(environment: Environment) -> None:
         assert "executor" in terminal.wait_for(name)
         assert 0 == terminal.wait()
     with Terminal(environment, "dead", "show", name, columns=120) as terminal:
-        assert "no event" in terminal.wait_for("requests")
+        assert "requests" in terminal.wait_for("no event")
         assert 0 == terminal.wait()
     with Terminal(environment, "dead", "requeue", "--body", "nowhere", name) as terminal:
         terminal.wait_for("does not exist")
