@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import Struct
 from msgspec import json as msgspec_json
 
-from shared.codec import UndecodableError, decode
+from shared.codec import UNREADABLE, UndecodableError, decode
 from shared.events import InvocationProfiled
 from shared.retention import Entries
 from shared.stretch import parse_entry_id
@@ -134,7 +134,7 @@ def _split(payloads: Sequence[bytes]) -> tuple[list[str | None], list[bytes | No
 def _read_row(payload: bytes) -> tuple[Any, ...]:
     try:
         header = _decoder.decode(payload)
-    except (DecodeError, ValidationError, RecursionError):
+    except UNREADABLE:
         return (None,) * (len(HEADER) + len(PROFILE))
     inner = header.execution
     fields = (

@@ -14,6 +14,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from cli.failure import Failure
+from shared.codec import UNREADABLE
 from shared.events import Runtime
 
 _MISSING = ("404", "NoSuchKey", "NotFound")
@@ -95,7 +96,7 @@ class Deployments:
             raise Failure(self._describe_absence(function_id)) from error
         try:
             return msgspec.json.decode(answer["Body"].read(), type=Deployment)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             place = f"s3://{self.bucket}/{record_key(function_id)}"
             message = f"{place} is no record of a deployment ({error}): deploy {function_id} again."
             raise Failure(message) from error

@@ -10,7 +10,9 @@ checked before a byte of them is kept, and whatever breaks a rule is a FrameErro
 from collections.abc import Iterator
 from struct import Struct as Layout
 
-from msgspec import DecodeError, Struct, json
+from msgspec import Struct, json
+
+from shared.codec import UNREADABLE
 
 HEADER = Layout(">cII")
 HEAD_BYTES_MAX = 64 * 1024
@@ -97,6 +99,6 @@ def _check(kind: bytes, head_length: int, body_length: int) -> None:
 def _read_head(encoded: bytes) -> Head:
     try:
         return _decode_head(encoded)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         message = f"a head that is not a JSON object: {error}"
         raise FrameError(message) from error

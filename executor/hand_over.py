@@ -25,6 +25,7 @@ from executor.background import Background
 from executor.invocation import Invocation
 from executor.neighbours import Neighbours
 from shared import metrics
+from shared.codec import UNREADABLE
 from shared.inbox import Delivery, LogUnavailableError
 from shared.offers import Offers
 from shared.topology import REQUESTS
@@ -261,7 +262,7 @@ class HandOver:
             return
         try:
             self._heard.append(_decoder.decode(message))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return  # of a later version
         if not self._stopping.is_set():
             self._background.wake()

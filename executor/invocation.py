@@ -6,13 +6,13 @@ Pure but for the clocks it is given. Not here: sockets, sandboxes, the pool.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from msgspec import DecodeError, Raw, json
+from msgspec import Raw, json
 from msgspec.structs import replace
 
 from executor.frames import HEAD_BYTES_MAX
 from executor.input_stream import InputStream
 from executor.log_spool import LogFile
-from shared.codec import EVENT_BYTES_MAX, encode
+from shared.codec import EVENT_BYTES_MAX, UNREADABLE, encode
 from shared.events import (
     Answer,
     Execution,
@@ -106,7 +106,7 @@ def check_output(body: bytes) -> Failure | None:
     """None when `body` is JSON; what comes out of a sandbox is believed only after this."""
     try:
         json.decode(body)
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return Failure(type="Runtime.MarshalError", message=f"The result is not JSON: {error}")
     return None
 

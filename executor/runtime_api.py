@@ -17,6 +17,7 @@ from msgspec import json
 from executor.frames import ANSWER, BODY_BYTES_MAX, READY, Frame, Head
 from executor.http_requests import Request
 from executor.runtime_errors import Reported, read_error, read_error_trailers
+from shared.codec import UNREADABLE
 
 VERSION = "/2018-06-01"
 _RUNTIME = f"{VERSION}/runtime/"
@@ -229,7 +230,7 @@ def encode_call(head: Head, event: bytes, function_arn: str) -> bytes:
 def _is_json(body: bytes) -> bool:
     try:
         json.decode(body)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return False
     return True
 

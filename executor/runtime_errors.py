@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec import json
 
 from executor.http_requests import Request
+from shared.codec import UNREADABLE
 
 TYPE_HEADER = "lambda-runtime-function-error-type"
 BODY_TRAILER = "lambda-runtime-function-error-body"
@@ -55,7 +56,7 @@ def normalise_type(told: str) -> str:
 def _read(body: bytes, header_type: str) -> Reported:
     try:
         told = json.decode(body)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         told = None
     if not isinstance(told, dict):
         text = body[: 4 * _MESSAGE_MAX].decode(errors="replace")[:_MESSAGE_MAX]

@@ -23,10 +23,11 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import Struct, json
 
 from executor.empty_folder import remove_folder
 from executor.kept_rights import keep_rights
+from shared.codec import UNREADABLE
 from shared.logging import log_event
 
 LOG = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class SandboxFolder:
         """The folder of a sandbox that may be another executor's; None if it names no owner."""
         try:
             return cls(path, json.decode((path / "owner.json").read_bytes(), type=Owner))
-        except (OSError, DecodeError, UnicodeDecodeError, ValidationError):
+        except (OSError, *UNREADABLE):
             return None
 
     def choose_task(self, code_dir: Path | None) -> Path:

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from shared.codec import UNREADABLE
+
 ID_CHARACTERS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 ID_RULE = "a string of 1 to 128 letters, digits and . _ : - that begins with a letter or a digit"
 
@@ -46,7 +48,7 @@ class Fields:
             return None
         try:
             return _decoder.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise RefusedError(name, f"{name} cannot be read: {error}") from error
 
     def refuse(self, name: str, rule: str) -> RefusedError:

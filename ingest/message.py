@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from ingest.fields import Fields, RefusedError, is_deeper_than, show
 from ingest.request import Origin, read_reply_to, read_request
-from shared.codec import EVENT_BYTES_MAX
+from shared.codec import EVENT_BYTES_MAX, UNREADABLE
 from shared.events import InvocationRejected, InvocationRequested, derive_event_id
 from shared.settings import Settings
 
@@ -120,5 +120,5 @@ def read_function_of(body: bytes) -> str:
     """The function that a message names, as far as it can be read; empty otherwise."""
     try:
         return Fields(_decoder.decode(body)).usable_id("functionId") or ""
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""

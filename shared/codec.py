@@ -3,14 +3,17 @@
 The encoder and the decoder are built once; building them costs more than a thousand events.
 """
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import Struct, json
 
 from shared.events import Anything, Event
 
 EVENT_BYTES_MAX = 256 * 1024
 
-# Bytes that are no UTF-8 inside a string are no DecodeError to msgspec.
-_UNREADABLE = (DecodeError, ValidationError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (ValueError, RecursionError)
+"""What bytes of somebody else's may raise when msgspec decodes them.
+
+Not DecodeError alone: of bytes inside a string that are no UTF-8 it makes a UnicodeDecodeError.
+"""
 
 _encoder = json.Encoder()
 _decoder = json.Decoder(Anything)
@@ -38,7 +41,7 @@ def decode(payload: bytes) -> Anything:
     """The event in `payload`; raises UndecodableError with the reason."""
     try:
         event: Anything = _decoder.decode(payload)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UndecodableError(str(error)) from error
     return event
 
@@ -47,5 +50,5 @@ def read_invocation_id(payload: bytes) -> str:
     """The invocation that some bytes belong to, as far as they can be read; empty otherwise."""
     try:
         return _header_decoder.decode(payload).invocation_id
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-from msgspec import DecodeError, json
+from msgspec import json
 
 from shared.archive import Archive, ArchiveUnavailableError
+from shared.codec import UNREADABLE
 from shared.retention import Entries, Retention
 from shared.stretch import (
     START,
@@ -113,5 +114,5 @@ def load_line(archive: Archive, place: Place) -> Stretch:
     """What the manifest says of a stretch. Raises ArchiveUnavailableError."""
     try:
         return _decoder.decode(archive.get(place.name))
-    except DecodeError as error:
+    except UNREADABLE as error:
         raise ArchiveUnavailableError(f"{place.name} is no line of a manifest: {error}") from error

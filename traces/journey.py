@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from shared.codec import UndecodableError, decode
+from shared.codec import UNREADABLE, UndecodableError, decode
 from shared.events import InvocationTuned
 
 JOURNEYS_MAX = 20_000  # under way at a time; what is dead never ends
@@ -83,7 +83,7 @@ class Journeys:
         """Take an entry in; the whole journey where that was the last that it needed."""
         try:
             header = _header_decoder.decode(payload)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return None
         if header.type not in _TYPES:
             return None

@@ -8,8 +8,9 @@ against AWS before a decision hangs on it, and give your own file where it diffe
 
 from pathlib import Path
 
-from msgspec import DecodeError, ValidationError, json
+from msgspec import json
 
+from shared.codec import UNREADABLE
 from tuner.prices import PriceBook, Tier
 
 _REQUEST_USD = 0.000_000_2
@@ -94,7 +95,7 @@ def read_book(path: Path) -> PriceBook:
             f"{', '.join(f'ec2-{one}' for one in _EC2)}, or a JSON file"
         )
         raise PriceBookError(message) from error
-    except (DecodeError, UnicodeDecodeError, ValidationError) as error:
+    except UNREADABLE as error:
         message = f"{path} is no price book: {error}. docs/tuning.md shows one"
         raise PriceBookError(message) from error
 

@@ -10,7 +10,7 @@ states and not conclusions.
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from shared.codec import UndecodableError, decode
+from shared.codec import UNREADABLE, UndecodableError, decode
 from shared.events import CostModelRefreshed, derive_event_id
 from shared.log import Log
 from shared.stretch import START
@@ -105,6 +105,6 @@ def _is_usable(model: CostModelRefreshed) -> bool:
         return False
     try:
         resume(model.state)
-    except ValueError:  # msgspec's errors are
+    except UNREADABLE:
         return False
     return True
