@@ -14,8 +14,8 @@ from typing import Protocol
 
 from shared import metrics
 from shared.backoff import Backoff
+from shared.follower import Follower
 from shared.inbox import LogUnavailableError
-from shared.log_tail import LogTail
 from shared.logging import log_event
 from shared.settings import Settings
 from shared.topology import EXECUTIONS, PROFILES, PUBLICATIONS, RECOMMENDATIONS, REQUESTS
@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 STREAMS = (REQUESTS, EXECUTIONS, PROFILES, RECOMMENDATIONS, PUBLICATIONS)
 
 _LOOK_BACK_MS = 60_000  # a restart loses nothing; what is sent again has the same ids
-_PAUSE_S = 0.5
+_BLOCK_MS = 500  # also how fast a stop is seen
 _TRIES_MAX = 5
 _TRACES_MAX = 100  # in one export
 
@@ -50,8 +50,8 @@ class Receiver(Protocol):
 class Tracer:
     """From the log to the receiver; one thread owns it."""
 
-    def __init__(self, tail: LogTail, receiver: Receiver, stop: threading.Event) -> None:
-        self._tail = tail
+    def __init__(self, follower: Follower, receiver: Receiver, stop: threading.Event) -> None:
+        self._follower = follower
         self._receiver = receiver
         self._stop = stop
         self._journeys = Journeys()
@@ -62,8 +62,8 @@ class Tracer:
 
         Raises LogUnavailableError; call it again and it goes on.
         """
-        entries = self._tail.read()
-        noted = (self._journeys.note(entry_id, payload) for entry_id, payload in entries)
+        entries = self._follower.read(_BLOCK_MS)
+        noted = (self._journeys.note(entry_id, payload) for _, entry_id, payload in entries)
         whole = [one for one in noted if one is not None and _is_wanted(one)]
         for place in range(0, len(whole), _TRACES_MAX):
             self._export(whole[place : place + _TRACES_MAX])
@@ -106,16 +106,16 @@ def run(settings: Settings, stop: threading.Event) -> None:
         return
     receiver = make_receiver(settings.otel_exporter_otlp_endpoint)
     begin_ms = time.time_ns() // 1_000_000 - _LOOK_BACK_MS
-    tail = LogTail(settings.redis_address, settings.partitions, STREAMS, begin_ms)
-    tracer = Tracer(tail, receiver, stop)
+    follower = Follower(settings.redis_address, settings.partitions, STREAMS)
+    follower.start(since_ms=begin_ms)
+    tracer = Tracer(follower, receiver, stop)
     backoff = Backoff("traces", "redis")
     log_event(LOG, "traces.on", endpoint=settings.otel_exporter_otlp_endpoint)
     while not stop.is_set():
         try:
-            if not tracer.run_once():
-                stop.wait(_PAUSE_S)
+            tracer.run_once()
             backoff.reset()
         except LogUnavailableError as error:
             backoff.wait(stop, error)
     receiver.close()
-    tail.close()
+    follower.close()
